@@ -1,0 +1,105 @@
+/*
+ * json: reading requests and writing answers the way upstream's Jackson does.
+ *
+ * Why not a library: parameters are coerced from the *source text* of numbers (any length), lone surrogates
+ * and duplicate keys are accepted, the position of every value is needed in error texts, and answers must
+ * equal Jackson's bytes.  jansson can do none of these, so it reads only documents of our own making.
+ *
+ * Reading builds a small read-only tree in an arena.  Pure functions, any thread.
+ */
+#ifndef SHARED_BASE_JSON_H
+#define SHARED_BASE_JSON_H
+
+#include "shared/base/arena.h"
+#include "shared/base/err.h"
+#include "shared/base/sbuf.h"
+
+enum json_kind {
+    JSON_KIND_NULL,
+    JSON_KIND_FALSE,
+    JSON_KIND_TRUE,
+    JSON_KIND_INT,
+    JSON_KIND_FLOAT,
+    JSON_KIND_STRING,
+    JSON_KIND_ARRAY,
+    JSON_KIND_OBJECT
+};
+
+/* One value. Members and elements are linked through `next` in document order, duplicates kept. */
+struct json_val {
+    enum json_kind kind;    /* INT and FLOAT by their spelling: FLOAT has `.`, `e` or `E` */
+    struct slice text;      /* STRING: unescaped text (utf.h); numbers: the source text; else empty */
+    struct slice key;       /* unescaped key, if this is a member of an object */
+    struct json_val *first; /* ARRAY, OBJECT */
+    struct json_val *next;
+    size_t count;      /* ARRAY, OBJECT: number of children */
+    size_t begin, end; /* byte range in the input, end behind the last byte */
+};
+
+struct json_limits {
+    size_t max_depth; /* containers inside each other */
+    size_t max_nodes; /* values in all; bounds the memory of the tree */
+};
+
+/*
+ * Reads one value from the start of `text`, bytes from the network: malformed UTF-8, encoded surrogates
+ * included, counts as U+FFFD like in utf_repair().  Surrogates come only out of \u escapes: a pair becomes
+ * one code point, a lone one its three-byte form.  Bytes behind the value are ignored; *ret_end (may be NULL)
+ * gets the offset behind it.  Texts without escapes point into `text`, which must live as long as the tree.
+ * On failure -ERR_PARSE with a text in Jackson's manner that gives line and column; also when a limit is
+ * passed.
+ */
+int json_read(struct slice text, const struct json_limits *limits, struct arena *arena,
+              struct json_val **ret_val, size_t *ret_end, struct err *err) MUST_USE;
+
+/*
+ * The same, but of the outermost object's members of the name `unread`, if they are containers, only the
+ * outline is kept: where they begin and end, and how many children they have; all of their text is checked.
+ * For values too large for a tree; neither time nor memory for one is needed.
+ */
+int json_read_outline(struct slice text, const struct json_limits *limits, const char *unread,
+                      struct arena *arena, struct json_val **ret_val, size_t *ret_end, struct err *err)
+    MUST_USE;
+
+/* Last member of that name (duplicates: the last one wins), or NULL. */
+const struct json_val *json_member(const struct json_val *object, const char *key);
+/*
+ * The members as a Java LinkedHashMap keeps them: each key once, at its first place, with its last value.
+ * Returns their number; the array is in the arena.
+ */
+size_t json_distinct(const struct json_val *object, struct arena *arena,
+                     const struct json_val ***ret_members);
+/* Line and column of an offset as Jackson counts them: from 1, in UTF-16 units; \n, \r or both end a line. */
+void json_position(struct slice text, size_t offset, size_t *ret_line, size_t *ret_column);
+
+/*
+ * A request body as UTF-8: recognises UTF-16 and UTF-32, big and little endian, by the pattern of zero bytes
+ * in the first four bytes, as the JSON RFC says.  UTF-8 comes back as it is (no copy), others converted into
+ * `buf`; *ret_unit gets the bytes per unit (1, 2, 4), *ret_big its order.
+ */
+struct slice json_to_utf8(struct slice body, struct sbuf *buf, int *ret_unit, bool *ret_big);
+/* Where in the body that stands from which the byte at utf8_offset of json_to_utf8()'s answer was made. */
+size_t json_raw_offset(struct slice body, int unit, bool big, size_t utf8_offset);
+
+/* "..." as upstream writes answers: only " \ and controls escaped (\u00XX upper case), other BMP raw, non-BMP
+ * and lone surrogates as \uXXXX escapes in upper case. */
+void json_put_string(struct sbuf *sb, struct slice s);
+/* The same without the quotes: for texts that are kept ready to send. */
+void json_put_escaped(struct sbuf *sb, struct slice s);
+/* "..." as Jackson writes into a String (schemas, parse trees): as above, but non-BMP and surrogates raw. */
+void json_put_string_raw(struct sbuf *sb, struct slice s);
+
+static inline void json_put_str(struct sbuf *sb, const char *s)
+{
+    json_put_string(sb, slice_str(s));
+}
+
+/* The text that Java's Double.toString gives (JDK 11), e.g. 1000.0, 1.0E7, Infinity. */
+void java_double_text(double d, struct sbuf *out);
+/* A JSON value as Java's String.valueOf on Jackson's Object mapping: 42, 1000.0, true, {a=1}, [1, b]. */
+void json_java_text(const struct json_val *val, struct sbuf *out);
+
+/* A character as the texts of parse errors name it: `'x' (code 120)`. */
+void json_put_code(struct sbuf *out, uint32_t cp);
+
+#endif
