@@ -1,0 +1,73 @@
+"""`wstyped check`: objects from files and pipes, types from specs and from a running service."""
+import hashlib
+import json
+import os
+import subprocess
+import unittest
+
+from harness import BINARY, ROOT, Stage, make_module, register
+
+SPECS = [os.path.join(ROOT, 'test', 'demo', 'specs', name + '.spec') for name in ('Units', 'Sequencing')]
+PLACE = ['--type', 'Units.Place', '--spec', SPECS[0]]
+
+
+def check(*args, data=None):
+    done = subprocess.run([BINARY, 'check', *args], input=data, capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout, done.stderr
+
+
+class Check(unittest.TestCase):
+    def test_valid_object_from_a_pipe(self):
+        status, out, _ = check(*PLACE, '-', data='{"lon":20.50,"lat":10, "name":"x"}')
+        canonical = '{"lat":10,"lon":20.5,"name":"x"}'
+        self.assertEqual(status, 0)
+        self.assertIn(f'size {len(canonical)}\nmd5 {hashlib.md5(canonical.encode()).hexdigest()}\n', out)
+
+    def test_errors_one_a_line_with_location(self):
+        status, out, _ = check(*PLACE, '-', data='{"lat":-91,"lon":"x"}')
+        self.assertEqual(status, 1)
+        self.assertEqual(out.splitlines(), [
+            '/lat: Number value given (-91.0) was less than minimum value accepted (-90.0, inclusive) at /lat',
+            '/lon: instance type (string) does not match any allowed primitive type (allowed: ["float"]), at /lon'])
+
+    def test_json_is_the_rpc_entry(self):
+        status, out, _ = check(*PLACE, '--json', '-', data='{"lat":1}')
+        entry = json.loads(out)
+        self.assertEqual((status, entry['valid'], entry['type']), (1, 0, 'Units.Place'))
+        self.assertEqual(entry['errors'][0]['code'], 'V3')
+
+    def test_includes_are_found_among_the_specs(self):
+        args = ['--type', 'Sequencing.Contig', '--spec', SPECS[0], '--spec', SPECS[1], '-']
+        self.assertEqual(check(*args, data='{"id":"c","length":5,"gc":0.5,"checksum":"x"}')[0], 0)
+        status, out, _ = check(*args, data='{"id":"c","length":-5,"gc":2,"checksum":"x"}')
+        self.assertEqual((status, len(out.splitlines())), (1, 2))
+
+    def test_wrong_usage_and_unreadable_things(self):
+        for args, word in ((['--type', 'Units.Place', '-'], 'spec'), ([*PLACE, '/no/such/file'], '/no/such/file'),
+                           (['--type', 'Units.Nope', '--spec', SPECS[0], '-'], 'Units.Nope'),
+                           (['--type', 'bad', '--spec', SPECS[0], '-'], 'bad'),
+                           (['--type', 'Units.Place', '--spec', '/no/spec', '-'], '/no/spec'),
+                           (['--type', 'Units.Place', '--tws', 'http://127.0.0.1:1/', '-'], 'Units.Place')):
+            with self.subTest(args=args):
+                status, _, err = check(*args, data='{}')
+                self.assertEqual(status, 2)
+                self.assertIn(word, err)
+
+    def test_type_of_a_running_service(self):
+        stage = Stage()
+        self.addCleanup(stage.close)
+        tws = stage.tws()
+        with tws.client() as c, open(SPECS[0], encoding='utf-8') as spec:
+            make_module(c, 'Units')
+            register(c, spec.read(), ['Place'])
+            c.call('release_module', 'Units', token='t-ann')
+        for url in (tws.url, stage.dws(tws.url).url):
+            args = ['--type', 'Units.Place', '--tws', url, '-']
+            self.assertEqual(check(*args, data='{"lat":1,"lon":1}')[1].splitlines()[0], 'valid Units.Place-1.0')
+            self.assertEqual(check(*args, data='{"lat":1}')[0], 1)
+            self.assertIn('Unable to locate type: Units.Nope',
+                          check('--type', 'Units.Nope', '--tws', url, '-', data='{}')[2])
+
+
+if __name__ == '__main__':
+    unittest.main()
