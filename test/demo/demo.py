@@ -8,11 +8,9 @@ import sys
 import tempfile
 import time
 
-sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'tools'))
-
-from cast import Cast, spec                                            # noqa: E402
-from harness import StartFailed, free_port                             # noqa: E402
-from minimongo import Int32, Mongo                                     # noqa: E402
+from cast import Cast, spec             # which makes the folders of the next two known
+from harness import StartFailed, free_port
+from minimongo import Int32, Mongo
 
 TYPES = {'Units': ['count', 'fraction', 'timestamp', 'boolean', 'Quantity', 'Place', 'Person'],
          'Sequencing': ['assembly_ref', 'File', 'Run', 'QualityReport', 'ReadSet', 'Contig', 'Assembly'],

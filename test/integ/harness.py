@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -17,6 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), '..', '..'))
+sys.path.insert(0, os.path.join(ROOT, 'test', 'tools'))
+
+from ports import free_port                                            # noqa: E402,F401
+
 BINARY = os.path.abspath(os.environ.get('WSTYPED', os.path.join(ROOT, 'build', 'release', 'wstyped')))
 START_SECONDS = 60      # generous: sanitizer builds on a busy machine
 
@@ -255,12 +260,6 @@ class Service:
 
     def status(self):
         return self.get('/status').json()
-
-
-def free_port(host='127.0.0.1'):
-    with socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET) as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
 
 
 class TcpProxy:

@@ -17,12 +17,9 @@ import sys
 import threading
 import time
 
-from harness import BINARY, ROOT, Service, Stage, StartFailed
-
-sys.path.insert(0, os.path.join(ROOT, 'test', 'tools'))
-
-import mongod                                                          # noqa: E402
-from minimongo import Int32, Mongo, MongoError, ObjectId               # noqa: E402
+from harness import BINARY, ROOT, Service, Stage, StartFailed        # its folder of tools is where the next two are
+import mongod
+from minimongo import Int32, Mongo, MongoError, ObjectId
 
 CHAOS = os.environ.get('WSTYPED_CHAOS') == '1'
 FAULTS = os.path.abspath(os.environ.get('WSTYPED_FAULTS_BINARY', os.path.join(ROOT, 'build', 'faults', 'wstyped')))

@@ -7,7 +7,6 @@ import contextlib
 import http.client
 import json
 import os
-import random
 import shutil
 import signal
 import socket
@@ -19,7 +18,7 @@ import unittest
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
-from harness import ROOT, Client, QuietServer, Reply, Stage, make_module, register
+from harness import ROOT, Client, QuietServer, Reply, Stage, free_port, make_module, register
 
 EXAMPLES = os.path.join(ROOT, 'docs', 'examples')
 NOBODY = 65534
@@ -41,15 +40,6 @@ def setUpModule():
     subprocess.run([os.path.join(ROOT, 'test', 'tools', 'deps'), 'nginx-light', 'haproxy'], check=True)
 
 
-def fixed_port():
-    """Free now, and below those that the kernel gives to outgoing connections: it must be free again after a restart."""
-    while True:
-        port = random.randrange(12000, 32000)
-        with socket.socket() as s, contextlib.suppress(OSError):
-            s.bind(('127.0.0.1', port))
-            return port
-
-
 def address(url):
     return urlsplit(url).netloc
 
@@ -65,7 +55,7 @@ class Balancer:
     """nginx or haproxy, configured by its example."""
 
     def __init__(self, kind, urls):
-        self.kind, self.dir, self.port = kind, tempfile.mkdtemp(prefix='wstyped-lb-'), fixed_port()
+        self.kind, self.dir, self.port = kind, tempfile.mkdtemp(prefix='wstyped-lb-'), free_port()
         self.url, self.process = f'http://127.0.0.1:{self.port}/', None
         file, self.command = {
             'nginx': ('nginx.conf', ['nginx', '-p', self.dir, '-e', f'{self.dir}/error.log', '-g', 'daemon off;', '-c']),
@@ -156,7 +146,7 @@ class Cluster(unittest.TestCase):
             make_module(c, 'Bal')
             register(c, SPEC, ['T', 'U'])
             c.call('release_module', 'Bal', token='t-ann')
-        cls.dws = [cls.stage.dws(cls.tws.url, drain_delay=DRAIN_DELAY, port=fixed_port()) for _ in range(3)]
+        cls.dws = [cls.stage.dws(cls.tws.url, drain_delay=DRAIN_DELAY, port=free_port()) for _ in range(3)]
         cls.balancers = [cls.stage.keep(Balancer(kind, [d.url for d in cls.dws])).start() for kind in ('nginx', 'haproxy')]
 
     def answers(self, requests):
@@ -421,7 +411,7 @@ class TargetAway(unittest.TestCase):
     def test_the_reason_comes_through(self):
         stage = Stage()
         self.addCleanup(stage.close)
-        tws = stage.tws(port=fixed_port())
+        tws = stage.tws(port=free_port())
         dws = [stage.dws(tws.url, delegation_check_interval=1) for _ in range(3)]
         balancers = [stage.keep(Balancer(kind, [d.url for d in dws])).start() for kind in ('nginx', 'haproxy')]
         tws.kill()
@@ -498,7 +488,7 @@ class Failing(unittest.TestCase):
     def test_nobody_there_is_a_json_rpc_error(self):
         for kind in ('nginx', 'haproxy'):
             with self.subTest(kind=kind):
-                balancer = self.stage.keep(Balancer(kind, [f'http://127.0.0.1:{fixed_port()}/' for _ in range(3)])).start()
+                balancer = self.stage.keep(Balancer(kind, [f'http://127.0.0.1:{free_port()}/' for _ in range(3)])).start()
                 for _ in range(3):
                     self.unavailable(balancer)
 

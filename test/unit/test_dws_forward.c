@@ -1,5 +1,3 @@
-#include "test/unit/t.h"
-
 #include "test/unit/test_dws_peer.h"
 
 #define CALL "{\"method\":\"get_type_info\",\"params\":[\"M.T\"]}"
@@ -504,16 +502,6 @@ static void test_target_that_becomes_a_loop(void **state UNUSED)
 }
 
 /* ---- the start ---- */
-
-/* A moment ago nobody had it. */
-static int free_port(void)
-{
-    struct peer *peer = peer_start(0);
-    int port = peer->port;
-
-    peer_stop(peer);
-    return port;
-}
 
 static void expect_start_to_fail(enum peer_identity identity, const char *more, const char *part)
 {

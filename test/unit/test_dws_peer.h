@@ -5,16 +5,15 @@
 #ifndef TEST_UNIT_TEST_DWS_PEER_H
 #define TEST_UNIT_TEST_DWS_PEER_H
 
-#include <arpa/inet.h>
+#include "test/unit/port.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <strings.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "dws/dws.h"
 #include "shared/base/clock.h"
@@ -322,11 +321,12 @@ static inline void *peer_main(void *arg)
     return NULL;
 }
 
-/* port 0: any */
+/* port 0: one that stays this process's when the peer is gone, so that another can come back there */
 static inline struct peer *peer_start(int port)
 {
     struct peer *peer = xcalloc(1, sizeof(*peer));
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    struct sockaddr_in at = { .sin_family = AF_INET,
+                              .sin_port = htons((uint16_t)(port ? port : free_port())) };
     socklen_t n = sizeof(at);
     int yes = 1;
 

@@ -7,7 +7,6 @@
  */
 #include "test/unit/test_tws_store.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <mongoc/mongoc.h>
@@ -15,10 +14,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "shared/base/fault.h"
+#include "test/unit/port.h"
 
 enum { START_LIMIT_MS = 300000 /* a mongod may have to be fetched */, DATABASES = 4 };
 
@@ -790,18 +789,6 @@ struct own_server {
     pid_t pid;
 };
 
-static char *free_port(void)
-{
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t n = sizeof(at);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, n), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &n), 0);
-    close(fd);
-    return xasprintf("%d", ntohs(at.sin_port));
-}
-
 static void run_own(struct own_server *s)
 {
     s->pid = fork();
@@ -838,7 +825,7 @@ static void server_away(void **state)
     s.binary = read_line(fileno(tool), START_LIMIT_MS);
     pclose(tool);
     assert_non_null(mkdtemp(s.dir));
-    s.port = free_port();
+    s.port = xasprintf("%d", free_port());
     s.address = xasprintf("127.0.0.1:%s", s.port);
     run_own(&s);
     for (int i = 0; i < 20 && open_with(s.address, "types", &store, NULL); i++)
