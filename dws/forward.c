@@ -285,7 +285,7 @@ static void send_it(struct forward *fw)
 
 /* ---- the beginning ---- */
 
-static void on_confirmed(void *ctx, int rc, struct err *err)
+static void on_admitted(void *ctx, int rc, struct err *err)
 {
     struct forward *fw = ctx;
 
@@ -299,21 +299,15 @@ static void on_confirmed(void *ctx, int rc, struct err *err)
 
 int forward_call(struct forwarder *f, struct call *call, bool write, struct err *err)
 {
-    /* a load balancer may be faster than the first look at the target */
-    bool unchecked = target_unchecked(f->target);
-    int rc = unchecked ? 0 : target_gate(f->target, err);
-
-    if (rc < 0)
-        return rc;
     struct forward *fw = arena_zalloc(&call->arena, sizeof(*fw));
+
     fw->forwarder = f;
     fw->call = call;
     fw->write = write;
     fw->slot = slot_of(call);
-    unsigned equal = atomic_fetch_add(&f->equal[fw->slot], 1);
+    bool many = atomic_fetch_add(&f->equal[fw->slot], 1) >= FORWARD_MAX_EQUAL;
     atomic_fetch_add(&f->in_flight, 1);
-    if (unchecked || equal >= FORWARD_MAX_EQUAL)
-        rc = target_confirm(f->target, on_confirmed, fw, err);
+    int rc = target_gate(f->target, many, call->deadline_us, on_admitted, fw, err);
     if (rc == 0)
         rc = make_request(fw, err);
     if (rc < 0) {

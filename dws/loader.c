@@ -10,6 +10,9 @@ enum {
     MAX_IN_MEMORY = 1 << 20,
 };
 
+/* A question gets at least so long. */
+#define LEAST_US ((uint64_t)1000)
+
 struct load {
     struct loader *loader;
     struct type_id id; /* points into ref */
@@ -17,6 +20,7 @@ struct load {
     loader_done_fn *done;
     void *ctx;
     struct sbuf body, mark;
+    uint64_t deadline_us;
     bool retried;
     struct spool *answer;
     struct err err;
@@ -204,8 +208,8 @@ static void answered(void *ctx, struct http_result *result)
 static void send_it(struct load *load)
 {
     const struct config *config = load->loader->config;
-    uint64_t total = (uint64_t)config->type_load_timeout,
-             connect = (uint64_t)config->delegation_connect_timeout;
+    uint64_t now = clock_us(), connect = (uint64_t)config->delegation_connect_timeout;
+    uint64_t left = load->deadline_us > now + LEAST_US ? load->deadline_us - now : LEAST_US;
     const struct http_field fields[] = { { "Content-Type", "application/json" },
                                          { HOPS_HEADER, load->mark.p } };
     const struct http_send send = {
@@ -215,8 +219,8 @@ static void send_it(struct load *load)
         .fields = fields,
         .part_count = 1,
         .parts = { sbuf_slice(&load->body) },
-        .connect_us = connect < total ? connect : total,
-        .total_us = total,
+        .connect_us = connect < left ? connect : left,
+        .total_us = left,
         .answer = { MAX_IN_MEMORY, (size_t)config->delegation_max_answer, config->temp_dir },
         .flags = load->retried ? HTTP_FRESH : 0,
         .done = answered,
@@ -226,38 +230,55 @@ static void send_it(struct load *load)
     http_send(load->loader->client, &send);
 }
 
-static void put_question(struct load *load, const struct hops *hops)
+static int put_question(struct load *load, struct err *err)
 {
+    struct hops hops = HOPS_INIT;
+    char cluster[HOPS_ID_LEN + 1];
+
+    target_cluster(load->loader->target, cluster);
+    int rc = hops_add(&hops, cluster, load->loader->node, err);
+    if (rc < 0)
+        return rc;
     sbuf_adds(&load->body, "{\"params\":[");
     json_put_str(&load->body, load->ref);
     sbuf_adds(&load->body, "],\"method\":\"Workspace.get_type_info\",\"version\":\"1.1\",\"id\":\"1\"");
-    envelope_put_mark(&load->body, 1, false, hops);
+    envelope_put_mark(&load->body, 1, false, &hops);
     sbuf_addc(&load->body, '}');
-    hops_put_header(&load->mark, hops);
+    hops_put_header(&load->mark, &hops);
+    return 0;
+}
+
+static void admitted(void *ctx, int rc, struct err *err)
+{
+    struct load *load = ctx;
+
+    if (rc == 0)
+        rc = put_question(load, err);
+    if (rc < 0) {
+        err_set(&load->err, err->code, LOADER_FAILED "%s", err_text(err));
+        hand_over(load);
+    } else {
+        send_it(load);
+    }
 }
 
 void loader_load(struct loader *loader, struct slice ref, loader_done_fn *done, void *ctx)
 {
     struct load *load = xcalloc(1, sizeof(*load));
-    struct hops hops = HOPS_INIT;
-    char cluster[HOPS_ID_LEN + 1];
-    AUTO_ERR(inner);
+    AUTO_ERR(err);
 
     load->loader = loader;
     load->ref = xmemdup(ref.p, ref.n);
     load->body = (struct sbuf)SBUF_INIT(SBUF_NO_LIMIT);
     load->mark = (struct sbuf)SBUF_INIT(MAX_TEXT);
+    load->deadline_us = clock_us() + (uint64_t)loader->config->type_load_timeout;
     load->done = done;
     load->ctx = ctx;
-    target_cluster(loader->target, cluster);
-    if (type_id_parse(slice_of(load->ref, ref.n), false, &load->id, &load->err) < 0 ||
-        hops_add(&hops, cluster, loader->node, &load->err) < 0) {
+    if (type_id_parse(slice_of(load->ref, ref.n), false, &load->id, &load->err) < 0) {
         hand_over(load);
-    } else if (target_gate(loader->target, &inner) < 0) {
-        err_set(&load->err, inner.code, LOADER_FAILED "%s", err_text(&inner));
-        hand_over(load);
-    } else {
-        put_question(load, &hops);
-        send_it(load);
+        return;
     }
+    int rc = target_gate(loader->target, false, load->deadline_us, admitted, load, &err);
+    if (rc != TARGET_LATER)
+        admitted(load, rc, &err);
 }

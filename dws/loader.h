@@ -3,8 +3,9 @@
  * has.
  *
  * loader_load() never blocks; done() is called exactly once, on a worker, or, if none is free, on the HTTP
- * client's thread with an error.  The question carries the delegation mark like every forwarded call.  Any
- * thread.
+ * client's or the target's thread with an error.  Until the target was looked at for the first time, loads
+ * wait for that like forwarded calls; type-load-timeout includes it.  The question carries the delegation
+ * mark like every forwarded call.  Any thread.
  */
 #ifndef DWS_LOADER_H
 #define DWS_LOADER_H

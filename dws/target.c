@@ -33,7 +33,7 @@ enum {
 #define TROUBLED_PAUSE (5 * SECOND)
 /* Between checks that calls give rise to. */
 #define EVENT_PAUSE SECOND
-/* A check that began so lately counts as done for target_confirm(). */
+/* A check that began so lately counts as done for whoever wants a fresh one. */
 #define CONFIRM_FRESH (SECOND / 4)
 /* A refused process answers for a while yet, so that its partner in the loop sees it and ends with the same
  * text. */
@@ -44,9 +44,13 @@ enum {
 
 static const char no_cluster[] = "00000000000000000000000000000000";
 
+/* At the gate. */
 struct waiter {
     struct waiter *next;
-    target_confirm_fn *done;
+    uint64_t check; /* waits for the end of this one; they count from 1 */
+    bool fresh;     /* it must have ended well */
+    uint64_t deadline_us;
+    target_gate_fn *done;
     void *ctx;
 };
 
@@ -68,7 +72,8 @@ struct target {
     char *reason; /* of states other than OK */
     bool is_loop; /* the reason is a loop */
     uint64_t since_us, started_us, checked_us, check_began_us, event_us;
-    uint64_t checks;
+    uint64_t checks; /* that have ended */
+    bool checking;   /* one is under way */
     bool ever_ok, settled, wanted;
     struct err failure;
     struct identity identity;
@@ -101,6 +106,14 @@ struct question {
     uint64_t took_us;
 };
 
+/* Under the lock, which is given up meanwhile. Returns early when something changed. */
+static void wait_until(struct target *t, uint64_t until)
+{
+    struct timespec at = { (time_t)(until / SECOND), (long)(until % SECOND) * 1000 };
+
+    pthread_cond_timedwait(&t->changed, &t->lock, &at);
+}
+
 /* ---- addresses ---- */
 
 static bool add_address(struct target *t, const char *address)
@@ -112,6 +125,116 @@ static bool add_address(struct target *t, const char *address)
         t->address_count = 0;
     snprintf(t->addresses[t->address_count++], ADDRESS_SIZE, "%s", address);
     return true;
+}
+
+/* ---- the gate ---- */
+
+/* Under the lock. Whether calls may go on as things stand. */
+static int may_use(const struct target *t, struct err *err)
+{
+    if (t->state == TARGET_REFUSED)
+        return err_set(err, t->is_loop ? ERR_LOOP : ERR_TARGET,
+                       "Delegation has stopped, because the delegation target (type-delegation-target) must "
+                       "not be used: %s",
+                       t->reason);
+    if (t->state == TARGET_CHECKING)
+        return err_set(err, ERR_TARGET,
+                       "The delegation target (type-delegation-target) has not been found yet: %s",
+                       t->reason);
+    return 0;
+}
+
+/* Under the lock. */
+static int outcome_for(const struct target *t, const struct waiter *w, struct err *err)
+{
+    bool looked = t->checks >= w->check && t->state == TARGET_OK && !t->stopping;
+    int rc = may_use(t, err);
+
+    if (rc == 0 && w->fresh && !looked)
+        rc = err_set(err, ERR_TARGET,
+                     "Many equal calls are in progress, and the delegation target (type-delegation-target) "
+                     "could not be checked for a delegation loop");
+    return rc;
+}
+
+/* Under the lock. Those whose check has ended or whose time is up, who came first first. */
+static struct waiter *take_waiters(struct target *t)
+{
+    struct waiter *taken = NULL;
+    uint64_t now = clock_us();
+
+    for (struct waiter **at = &t->waiters; *at;) {
+        struct waiter *w = *at;
+        if (!t->stopping && t->checks < w->check && now < w->deadline_us) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        w->next = taken;
+        taken = w;
+        t->waiter_count--;
+    }
+    return taken;
+}
+
+/* Under the lock, which is given up meanwhile: what is called may call back. */
+static void answer_waiters(struct target *t)
+{
+    for (struct waiter *w = take_waiters(t), *next; w; w = next) {
+        AUTO_ERR(err);
+        int rc = outcome_for(t, w, &err);
+        pthread_mutex_unlock(&t->lock);
+        next = w->next;
+        w->done(w->ctx, rc, &err);
+        free(w);
+        pthread_mutex_lock(&t->lock);
+    }
+}
+
+/* Under the lock. When the next waiter's time is up. */
+static uint64_t next_deadline(const struct target *t)
+{
+    uint64_t next = clock_us() + CHECK_LONGEST;
+
+    for (const struct waiter *w = t->waiters; w; w = w->next)
+        if (w->deadline_us < next)
+            next = w->deadline_us;
+    return next;
+}
+
+/* Under the lock. */
+static int add_waiter(struct target *t, const struct waiter *waiter, struct err *err)
+{
+    if (t->stopping)
+        return outcome_for(t, waiter, err);
+    if (t->waiter_count >= (size_t)t->config->delegation_queue)
+        return err_set(err, ERR_BUSY,
+                       "Too many calls wait for the delegation target (type-delegation-target)");
+    struct waiter *w = xmalloc(sizeof(*w));
+    *w = *waiter;
+    w->next = t->waiters;
+    t->waiters = w;
+    t->waiter_count++;
+    pthread_cond_broadcast(&t->changed);
+    return TARGET_LATER;
+}
+
+int target_gate(struct target *t, bool fresh, uint64_t deadline_us, target_gate_fn *done, void *ctx,
+                struct err *err)
+{
+    struct waiter w = { NULL, 1, fresh, deadline_us, done, ctx };
+
+    pthread_mutex_lock(&t->lock);
+    /* a load balancer may be faster than the first look at the target */
+    bool first = t->checks == 0;
+    bool is_fresh = t->state == TARGET_OK && !t->checking && clock_us() - t->check_began_us < CONFIRM_FRESH;
+    int rc = first ? 0 : may_use(t, err);
+    if (fresh)
+        w.check = t->checks + (t->checking ? 2 : 1);
+    if (rc == 0 && (first || (fresh && !is_fresh)))
+        rc = add_waiter(t, &w, err);
+    pthread_mutex_unlock(&t->lock);
+    return rc;
 }
 
 /* ---- asking ---- */
@@ -178,8 +301,10 @@ static bool ask(struct target *t, struct question *q, struct sbuf *problem)
     };
     http_send(t->client, &send);
     pthread_mutex_lock(&t->lock);
-    while (!q->done)
-        pthread_cond_wait(&t->changed, &t->lock);
+    while (!q->done) {
+        wait_until(t, next_deadline(t));
+        answer_waiters(t);
+    }
     if (q->outcome == HTTP_ANSWERED)
         add_address(t, q->address);
     pthread_mutex_unlock(&t->lock);
@@ -384,31 +509,6 @@ static bool decide_start(struct target *t)
     return true;
 }
 
-static struct waiter *take_waiters(struct target *t)
-{
-    t->waiter_count = 0;
-    return TAKE(t->waiters);
-}
-
-/* Not under the lock: what is called may call back. */
-static void answer_waiters(struct target *t, struct waiter *list)
-{
-    for (struct waiter *w = list, *next; w; w = next) {
-        AUTO_ERR(err);
-        pthread_mutex_lock(&t->lock);
-        bool fine = t->state == TARGET_OK && !t->stopping;
-        pthread_mutex_unlock(&t->lock);
-        int rc = fine ? 0 : target_gate(t, &err);
-        if (!fine && rc == 0)
-            rc = err_set(&err, ERR_TARGET,
-                         "Many equal calls are in progress, and the delegation target "
-                         "(type-delegation-target) could not be checked for a delegation loop");
-        next = w->next;
-        w->done(w->ctx, rc, &err);
-        free(w);
-    }
-}
-
 /* ---- the thread ---- */
 
 static uint64_t pause_us(const struct target *t, unsigned tries)
@@ -436,8 +536,7 @@ static void pause_until(struct target *t, uint64_t until)
             wake = t->check_began_us + EVENT_PAUSE;
         if (t->stopping || t->waiters || now >= wake)
             return;
-        struct timespec at = { (time_t)(wake / SECOND), (long)(wake % SECOND) * 1000 };
-        pthread_cond_timedwait(&t->changed, &t->lock, &at);
+        wait_until(t, wake);
     }
 }
 
@@ -445,29 +544,26 @@ static void pause_until(struct target *t, uint64_t until)
 static void check(struct target *t)
 {
     struct finding f = { .verdict = VERDICT_WAIT, .reason = SBUF_INIT(MAX_TEXT) };
-    struct waiter *waiters = take_waiters(t);
 
     t->wanted = false;
+    t->checking = true;
     t->check_began_us = clock_us();
     pthread_mutex_unlock(&t->lock);
     look(t, &f);
     pthread_mutex_lock(&t->lock);
+    t->checking = false;
     if (!t->stopping)
         take_finding(t, &f);
-    pthread_mutex_unlock(&t->lock);
-    answer_waiters(t, waiters);
+    answer_waiters(t);
     sbuf_release(&f.reason);
-    pthread_mutex_lock(&t->lock);
 }
 
 static void linger(struct target *t)
 {
     uint64_t until = clock_us() + LINGER;
 
-    while (!t->stopping && clock_us() < until) {
-        struct timespec at = { (time_t)(until / SECOND), (long)(until % SECOND) * 1000 };
-        pthread_cond_timedwait(&t->changed, &t->lock, &at);
-    }
+    while (!t->stopping && clock_us() < until)
+        wait_until(t, until);
 }
 
 static void *target_main(void *arg)
@@ -542,14 +638,13 @@ void target_stop(struct target *t)
 {
     pthread_mutex_lock(&t->lock);
     t->stopping = true;
-    struct waiter *waiters = take_waiters(t);
     pthread_cond_broadcast(&t->changed);
+    answer_waiters(t);
     pthread_mutex_unlock(&t->lock);
     http_client_cancel(t->client);
     if (t->has_thread)
         pthread_join(t->thread, NULL);
     t->has_thread = false;
-    answer_waiters(t, waiters);
 }
 
 void target_free(struct target *t)
@@ -590,52 +685,6 @@ bool target_settled(struct target *t)
 }
 
 /* ---- for calls ---- */
-
-bool target_unchecked(struct target *t)
-{
-    pthread_mutex_lock(&t->lock);
-    bool unchecked = t->checks == 0;
-    pthread_mutex_unlock(&t->lock);
-    return unchecked;
-}
-
-int target_gate(struct target *t, struct err *err)
-{
-    int rc = 0;
-
-    pthread_mutex_lock(&t->lock);
-    if (t->state == TARGET_REFUSED)
-        rc = err_set(err, t->is_loop ? ERR_LOOP : ERR_TARGET,
-                     "Delegation has stopped, because the delegation target (type-delegation-target) must "
-                     "not be used: %s",
-                     t->reason);
-    else if (t->state == TARGET_CHECKING)
-        rc = err_set(err, ERR_TARGET,
-                     "The delegation target (type-delegation-target) has not been found yet: %s", t->reason);
-    pthread_mutex_unlock(&t->lock);
-    return rc;
-}
-
-int target_confirm(struct target *t, target_confirm_fn *done, void *ctx, struct err *err)
-{
-    int rc = TARGET_LATER;
-
-    pthread_mutex_lock(&t->lock);
-    if (t->state == TARGET_OK && clock_us() - t->check_began_us < CONFIRM_FRESH &&
-        t->checked_us >= t->check_began_us) {
-        rc = 0;
-    } else if (t->stopping || t->waiter_count >= (size_t)t->config->delegation_queue) {
-        rc = err_set(err, ERR_BUSY, "Too many calls wait for the delegation target (type-delegation-target)");
-    } else {
-        struct waiter *w = xmalloc(sizeof(*w));
-        *w = (struct waiter){ t->waiters, done, ctx };
-        t->waiters = w;
-        t->waiter_count++;
-        pthread_cond_broadcast(&t->changed);
-    }
-    pthread_mutex_unlock(&t->lock);
-    return rc;
-}
 
 bool target_is_probe(struct target *t, struct slice type_name)
 {

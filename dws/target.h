@@ -3,7 +3,7 @@
  *
  * Checks run at start, every delegation-check-interval, when an answer came from an address not seen before,
  * when a call shows that something changed, and before more than a number of equal calls go on
- * (target_confirm).  A check asks TypeService.describe on a new connection of its own HTTP client, so that a
+ * (target_gate).  A check asks TypeService.describe on a new connection of its own HTTP client, so that a
  * full pool of connections cannot keep it from seeing a loop; a target that does not know that method is
  * probed with a type name that nobody else knows: if it comes back here, there is a loop.
  *
@@ -28,8 +28,8 @@ enum target_state {
 
 /* failed(ctx): the target cannot be used from the start, see target_failed(). On the target's thread. */
 typedef void target_failed_fn(void *ctx);
-/* rc 0: may go on; else the reason (the callee takes or clears err). */
-typedef void target_confirm_fn(void *ctx, int rc, struct err *err);
+/* rc 0: may go on; else the reason (the callee may take err). On the target's thread: must not block. */
+typedef void target_gate_fn(void *ctx, int rc, struct err *err);
 
 enum { TARGET_LATER = 1 };
 
@@ -41,7 +41,7 @@ struct target *target_new(const struct config *config, const char *node, struct 
 void target_may_be_down(struct target *target);
 /* Begins to check. */
 void target_start(struct target *target, target_failed_fn *failed, void *ctx);
-/* Ends the checks; whoever waits in target_confirm() is called with an error. */
+/* Ends the checks; whoever waits at target_gate() is called. */
 void target_stop(struct target *target);
 void target_free(struct target *target);
 
@@ -52,12 +52,14 @@ bool target_failed(struct target *target, struct err *err);
 /* True once the target was accepted, or is being waited for with start-degraded. */
 bool target_settled(struct target *target);
 
-/* True until the first check, which may be under way, has ended. */
-bool target_unchecked(struct target *target);
-/* 0 if calls may be forwarded now; -ERR_LOOP, -ERR_TARGET. */
-int target_gate(struct target *target, struct err *err) MUST_USE;
-/* 0: go on; TARGET_LATER: done() will be called after a check; -ERR_BUSY: too many wait. */
-int target_confirm(struct target *target, target_confirm_fn *done, void *ctx, struct err *err) MUST_USE;
+/*
+ * Asked before anything is sent to the target.  0: go on; -ERR_LOOP, -ERR_TARGET: not now, and why;
+ * -ERR_BUSY: too many wait; TARGET_LATER: done() will be called once with such an outcome, when a check has
+ * ended or at deadline_us at the latest.  Until the first check has ended all wait for that; afterwards only
+ * who wants a fresh one, because the call might run in a circle.
+ */
+int target_gate(struct target *target, bool fresh, uint64_t deadline_us, target_gate_fn *done, void *ctx,
+                struct err *err) MUST_USE;
 /* True if it is the name of our own probe, which thereby has come back. */
 bool target_is_probe(struct target *target, struct slice type_name);
 /* A call that had passed this node came back: look at once. */

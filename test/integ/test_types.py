@@ -1,12 +1,13 @@
 """Types kept at the edge: resolve_types, cache_info, cache_flush, validate_objects of a DWS, and what they do while the TWS is away."""
 import hashlib
+import http.client
 import json
 import os
 import threading
 import time
 import unittest
 
-from harness import Service, Stage, TcpProxy, free_port, make_module, register
+from harness import Client, RpcError, Service, Stage, TcpProxy, free_port, make_module, register
 
 SPEC = '''module Edge {
     /* @id ws */
@@ -298,6 +299,44 @@ class Away(Pair):
         got = self.resolve('Edge.Small')[0]
         self.assertEqual((got['source'], got['stale']), ('tws', 0))
         self.assertEqual(self.resolve('Edge.Thing')[0]['absolute'], 'Edge.Thing-1.0')
+
+
+class Restarting(Pair):
+    def test_no_call_comes_too_early(self):
+        """Calls that reach a new process before it has looked at its target wait for that, whatever their method."""
+        port, over, failures, answers = free_port(), threading.Event(), [], []
+        dws = self.stage.keep(Service({**self.stage.dws_settings(self.tws.url), 'port': port}))
+        calls = ((('TypeService.resolve_types', ['Edge.Thing']), lambda got: got[0]['error']),
+                 (('TypeService.validate_objects', {'objects': [{'type': 'Edge.Small', 'name': 'o', 'data': {'n': 1}}]}),
+                  lambda got: got['message']),
+                 (('get_type_info', 'Edge.Thing'), lambda got: None))
+
+        def ask(call, failure):
+            while not over.is_set():
+                try:
+                    with Client(f'http://127.0.0.1:{port}/') as c:
+                        failures.append(failure(c.call(*call)))
+                    answers.append(call[0])
+                except (OSError, http.client.HTTPException):
+                    pass                                # the port is not open yet, or the process was killed
+                except RpcError as e:
+                    failures.append(e.message)
+
+        threads = [threading.Thread(target=ask, args=call) for call in calls for _ in range(2)]
+        self.addCleanup(over.set)
+        for t in threads:
+            t.start()
+        for _ in range(5):
+            answers.clear()
+            dws.start()
+            end = time.monotonic() + 20
+            while set(answers) != {call[0] for call, _ in calls} and time.monotonic() < end:
+                time.sleep(0.01)
+            dws.kill()
+        over.set()
+        for t in threads:
+            t.join()
+        self.assertEqual([f for f in failures if f], [])
 
 
 class Snapshots(Pair):

@@ -5,6 +5,15 @@
 #define TOKEN(t) "Authorization: " t "\r\n"
 #define ADMIN(command, more) "{\"method\":\"administer\",\"params\":[{\"command\":" command more "}]}"
 
+#define RESOLVE "{\"method\":\"TypeService.resolve_types\",\"params\":[[\"M.T\"]]}"
+#define VALIDATE \
+    "{\"method\":\"TypeService.validate_objects\",\"params\":[{\"objects\":[{\"type\":\"M.T-1.0\",\"name\":" \
+    "\"o\",\"data\":{}}]}]}"
+#define TYPE_INFO \
+    "{\"version\":\"1.1\",\"result\":[{\"type_def\":\"M.T-1.0\",\"json_schema\":\"{\\\"type\\\":" \
+    "\\\"object\\\"," \
+    "\\\"original-type\\\":\\\"kidl-structure\\\"}\",\"released_type_vers\":[\"M.T-1.0\"]}]}"
+
 struct pair {
     struct peer *peer;
     struct node *node;
@@ -581,6 +590,90 @@ static void test_down_at_start(void **state UNUSED)
     peer_stop(peer);
 }
 
+/* The node's port is open, and its target was asked who it is and has not answered yet. */
+static struct pair pair_start_held(const char *more)
+{
+    struct peer *peer = peer_start(0);
+    int port = free_port();
+
+    peer_reply(peer, 200, "application/json", SLICE(TYPE_INFO));
+    peer_hold_checks(peer, true);
+    struct node *node = node_launch(peer->port, port, more);
+    node->port = port;
+    assert_true(peer_wait(peer, &peer->checks, 1));
+    return (struct pair){ peer, node };
+}
+
+static void wait_for_status(const struct node *node, const char *part)
+{
+    for (int i = 0; i < 1000; i++) {
+        AUTO(answer_release) struct answer status = node_get(node, "/status");
+        if (status.bytes && strstr(status.bytes, part))
+            return;
+        usleep(10000);
+    }
+    fail_msg("'%s' never was in /status", part);
+}
+
+static void test_calls_wait_for_the_first_check(void **state UNUSED)
+{
+    static const struct {
+        const char *body, *part;
+    } calls[] = {
+        { CALL, "\"type_def\":\"M.T-1.0\"" },
+        { RESOLVE, "\"absolute\":\"M.T-1.0\",\"error\":null" },
+        { VALIDATE, "\"valid\":1" },
+    };
+    struct pair pair = pair_start_held("");
+    struct caller callers[ARRAY_LEN(calls)];
+
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+        callers_start(&callers[i], 1, pair.node, calls[i].body);
+    wait_for_status(pair.node, "\"in_flight\":1,");
+    wait_for_status(pair.node, "\"loading\":2");
+    assert_int_equal(peer_count(pair.peer), 0);
+    peer_hold_checks(pair.peer, false);
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+        callers_end(&callers[i], 1, calls[i].part);
+    assert_int_equal(peer_count(pair.peer), ARRAY_LEN(calls));
+    /* one check was enough for all of them */
+    assert_int_equal(peer_checks(pair.peer), 1);
+    /* and they went out with what it found */
+    assert_has(last_request(pair.peer)->head, TWS_CLUSTER);
+    assert_true(node_wait(pair.node));
+    pair_stop(&pair);
+}
+
+static void test_loads_wait_no_longer_than_they_may(void **state UNUSED)
+{
+    struct pair pair = pair_start_held("type-load-timeout = 0.2\n");
+    struct caller caller;
+
+    callers_start(&caller, 1, pair.node, CALL);
+    wait_for_status(pair.node, "\"in_flight\":1,");
+    AUTO(answer_release) struct answer answer = node_call(pair.node, "", RESOLVE);
+    assert_has(answer.bytes, "has not been found yet");
+    assert_int_equal(peer_count(pair.peer), 0);
+    peer_hold_checks(pair.peer, false);
+    callers_end(&caller, 1, "M.T-1.0");
+    assert_true(node_wait(pair.node));
+    pair_stop(&pair);
+}
+
+static void test_calls_that_wait_end_with_the_process(void **state UNUSED)
+{
+    struct pair pair = pair_start_held("");
+    struct caller callers[2];
+
+    callers_start(callers, 1, pair.node, CALL);
+    callers_start(callers + 1, 1, pair.node, RESOLVE);
+    wait_for_status(pair.node, "\"in_flight\":1,");
+    wait_for_status(pair.node, "\"loading\":1");
+    kill(getpid(), SIGTERM);
+    callers_end(callers, 2, "has not been found yet");
+    pair_stop(&pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -604,6 +697,9 @@ int main(void)
         cmocka_unit_test(test_targets_of_others_are_accepted),
         cmocka_unit_test(test_itself),
         cmocka_unit_test(test_down_at_start),
+        cmocka_unit_test(test_calls_wait_for_the_first_check),
+        cmocka_unit_test(test_loads_wait_no_longer_than_they_may),
+        cmocka_unit_test(test_calls_that_wait_end_with_the_process),
     };
 
     block_signals();

@@ -63,6 +63,7 @@ struct peer {
     int status;
     const char *type;
     struct slice reply;
+    bool checks_held; /* checks are not answered as long as this is set */
     size_t checks, count;
     struct peer_request requests[PEER_REQUESTS]; /* calls that are no checks */
     size_t connection_count;
@@ -246,6 +247,8 @@ static inline bool peer_answer_check(struct peer *peer, int fd, const char *body
     pthread_mutex_lock(&peer->lock);
     peer->checks++;
     pthread_cond_broadcast(&peer->changed);
+    while (peer->checks_held && !peer->stopping)
+        pthread_cond_wait(&peer->changed, &peer->lock);
     pthread_mutex_unlock(&peer->lock);
     char *reply = peer_check_reply(peer, body, &status);
     bool sent = peer_send(fd, status, "application/json", slice_str(reply));
@@ -381,6 +384,14 @@ static inline void peer_act(struct peer *peer, enum peer_action action)
 {
     pthread_mutex_lock(&peer->lock);
     peer->action = action;
+    pthread_cond_broadcast(&peer->changed);
+    pthread_mutex_unlock(&peer->lock);
+}
+
+static inline void peer_hold_checks(struct peer *peer, bool held)
+{
+    pthread_mutex_lock(&peer->lock);
+    peer->checks_held = held;
     pthread_cond_broadcast(&peer->changed);
     pthread_mutex_unlock(&peer->lock);
 }
