@@ -9,9 +9,6 @@
 #include "shared/base/log.h"
 
 #define SECOND ((uint64_t)1000000)
-#define CHECK_PAUSE SECOND
-/* While the target has not said yet which type database it has. */
-#define FIRST_PAUSE (SECOND / 5)
 
 struct keeper {
     const struct config *config;
@@ -52,6 +49,18 @@ static void read_snapshot(struct keeper *keeper)
     keeper->written_changes = types_changes(keeper->types);
 }
 
+static void found_cluster(void *ctx, const char *cluster)
+{
+    struct keeper *keeper = ctx;
+
+    if (types_note_cluster(keeper->types, cluster))
+        log_message(
+            LOG_LEVEL_ERROR, "types.dropped",
+            "the schemas and mappings kept here (dws-snapshot-file included) were of another type database "
+            "than %s, to which type-delegation-target leads; they are dropped",
+            cluster);
+}
+
 struct keeper *keeper_new(const struct config *config, struct types *types, struct target *target)
 {
     struct keeper *keeper = xcalloc(1, sizeof(*keeper));
@@ -69,25 +78,13 @@ struct keeper *keeper_new(const struct config *config, struct types *types, stru
     keeper->written_us = clock_us();
     if (keeper->path)
         read_snapshot(keeper);
+    target_on_found(target, found_cluster, keeper);
     return keeper;
 }
 
 bool keeper_has_snapshot(const struct keeper *keeper)
 {
     return keeper->had_snapshot;
-}
-
-void keeper_check(struct keeper *keeper)
-{
-    char cluster[HOPS_ID_LEN + 1];
-
-    target_cluster(keeper->target, cluster);
-    if (types_note_cluster(keeper->types, cluster))
-        log_message(
-            LOG_LEVEL_ERROR, "types.dropped",
-            "the schemas and mappings kept here (dws-snapshot-file included) were of another type database "
-            "than %s, to which type-delegation-target leads; they are dropped",
-            cluster);
 }
 
 /* By the keeper's thread, or after it. */
@@ -116,35 +113,21 @@ static void write_snapshot(struct keeper *keeper)
     pthread_mutex_unlock(&keeper->lock);
 }
 
-static bool is_due(struct keeper *keeper)
-{
-    return keeper->path && clock_us() - keeper->written_us >= (uint64_t)keeper->config->dws_snapshot_interval;
-}
-
-static bool knows_cluster(struct keeper *keeper)
-{
-    char cluster[HOPS_ID_LEN + 1];
-
-    types_get_cluster(keeper->types, cluster);
-    return cluster[0] != '\0';
-}
-
 static void *keeper_main(void *arg)
 {
     struct keeper *keeper = arg;
 
     pthread_mutex_lock(&keeper->lock);
     while (!keeper->stopping) {
-        bool due = is_due(keeper);
-        pthread_mutex_unlock(&keeper->lock);
-        keeper_check(keeper);
-        if (due)
-            write_snapshot(keeper);
-        uint64_t until = clock_us() + (knows_cluster(keeper) ? CHECK_PAUSE : FIRST_PAUSE);
-        struct timespec at = { (time_t)(until / SECOND), (long)(until % SECOND) * 1000 };
-        pthread_mutex_lock(&keeper->lock);
-        if (!keeper->stopping)
+        uint64_t due = keeper->written_us + (uint64_t)keeper->config->dws_snapshot_interval;
+        if (clock_us() < due) {
+            struct timespec at = { (time_t)(due / SECOND), (long)(due % SECOND) * 1000 };
             pthread_cond_timedwait(&keeper->changed, &keeper->lock, &at);
+        } else {
+            pthread_mutex_unlock(&keeper->lock);
+            write_snapshot(keeper);
+            pthread_mutex_lock(&keeper->lock);
+        }
     }
     pthread_mutex_unlock(&keeper->lock);
     return NULL;
@@ -152,6 +135,8 @@ static void *keeper_main(void *arg)
 
 void keeper_start(struct keeper *keeper)
 {
+    if (!keeper->path)
+        return;
     if (pthread_create(&keeper->thread, NULL, keeper_main, keeper) != 0)
         abort();
     keeper->has_thread = true;
@@ -165,10 +150,10 @@ void keeper_free(struct keeper *keeper)
     keeper->stopping = true;
     pthread_cond_broadcast(&keeper->changed);
     pthread_mutex_unlock(&keeper->lock);
-    if (keeper->has_thread)
+    if (keeper->has_thread) {
         pthread_join(keeper->thread, NULL);
-    if (keeper->has_thread && keeper->path)
         write_snapshot(keeper);
+    }
     pthread_cond_destroy(&keeper->changed);
     pthread_mutex_destroy(&keeper->lock);
     free(keeper);

@@ -61,6 +61,8 @@ struct target {
     struct http_client *client;
     target_failed_fn *failed_fn;
     void *failed_ctx;
+    target_found_fn *found_fn;
+    void *found_ctx;
     pthread_t thread;
     bool has_thread;
     bool may_be_down; /* at start */
@@ -550,6 +552,8 @@ static void check(struct target *t)
     t->check_began_us = clock_us();
     pthread_mutex_unlock(&t->lock);
     look(t, &f);
+    if (f.has_identity && t->found_fn)
+        t->found_fn(t->found_ctx, f.identity.cluster);
     pthread_mutex_lock(&t->lock);
     t->checking = false;
     if (!t->stopping)
@@ -619,6 +623,12 @@ struct target *target_new(const struct config *config, const char *node, struct 
 void target_may_be_down(struct target *t)
 {
     t->may_be_down = true;
+}
+
+void target_on_found(struct target *t, target_found_fn *found, void *ctx)
+{
+    t->found_fn = found;
+    t->found_ctx = ctx;
 }
 
 void target_start(struct target *t, target_failed_fn *failed, void *ctx)

@@ -31,6 +31,12 @@ typedef void target_failed_fn(void *ctx);
 /* rc 0: may go on; else the reason (the callee may take err). On the target's thread: must not block. */
 typedef void target_gate_fn(void *ctx, int rc, struct err *err);
 
+/*
+ * A check found this cluster ("" if the target has none), and nobody knows of it yet: neither target_ready()
+ * nor any other function here tells of it before this returns.  On the target's thread, no lock held.
+ */
+typedef void target_found_fn(void *ctx, const char *cluster);
+
 enum { TARGET_LATER = 1 };
 
 struct target *target_new(const struct config *config, const char *node, struct err *err) MUST_USE;
@@ -39,6 +45,8 @@ struct target *target_new(const struct config *config, const char *node, struct 
  * start, not ready, as soon as the target was found to be down.
  */
 void target_may_be_down(struct target *target);
+/* Before target_start(). */
+void target_on_found(struct target *target, target_found_fn *found, void *ctx);
 /* Begins to check. */
 void target_start(struct target *target, target_failed_fn *failed, void *ctx);
 /* Ends the checks; whoever waits at target_gate() is called. */

@@ -25,8 +25,8 @@ struct flight {
     struct types *types;
     struct type_id id; /* points into key */
     struct waiter *waiters;
-    uint64_t generation;
-    bool overtaken; /* meanwhile `floor` was seen to be released */
+    uint64_t generation, clusters; /* as they were when the question went out */
+    bool overtaken;                /* meanwhile `floor` was seen to be released */
     struct semver floor;
     UT_hash_handle hh;
     size_t key_len;
@@ -44,6 +44,7 @@ struct types {
     pthread_mutex_t lock; /* guards what follows, and that a load and a flush do not mix */
     struct flight *flights;
     uint64_t generation; /* of flushes */
+    uint64_t clusters;   /* how often the cluster became another one */
     char cluster[HOPS_ID_LEN + 1];
 };
 
@@ -255,6 +256,22 @@ static struct blob *known_or_new(struct types *types, struct slice absolute, con
     return schema_new(absolute, loaded->schema, loaded->released);
 }
 
+static void ask(struct flight *flight);
+
+/* Under the lock. True if the answer may be that of another type database: the question goes out once more.
+ */
+static bool asked_another(struct flight *flight)
+{
+    struct types *types = flight->types;
+
+    if (flight->clusters == types->clusters)
+        return false;
+    flight->clusters = types->clusters;
+    flight->generation = types->generation;
+    flight->overtaken = false;
+    return true;
+}
+
 static void landed_well(struct flight *flight, const struct loaded *loaded)
 {
     struct types *types = flight->types;
@@ -265,9 +282,16 @@ static void landed_well(struct flight *flight, const struct loaded *loaded)
     atomic_store_explicit(&types->trouble_until, 0, memory_order_relaxed);
     struct blob *schema = known_or_new(types, sbuf_slice(&absolute), loaded);
     pthread_mutex_lock(&types->lock);
-    keep(flight, loaded, &schema, types_now(types));
-    struct waiter *waiters = leave(flight);
+    bool again = asked_another(flight);
+    if (!again)
+        keep(flight, loaded, &schema, types_now(types));
+    struct waiter *waiters = again ? NULL : leave(flight);
     pthread_mutex_unlock(&types->lock);
+    if (again) {
+        blob_unref(schema);
+        ask(flight);
+        return;
+    }
     /* who waits may end the process: nothing of `types` is touched from here on */
     free(flight);
     found.schema = schema;
@@ -311,6 +335,11 @@ static void landed_badly(struct flight *flight, int rc, const struct err *err)
     bool definite = rc == -ERR_NO_TYPE || rc == -ERR_NO_MODULE;
 
     pthread_mutex_lock(&types->lock);
+    if (definite && asked_another(flight)) {
+        pthread_mutex_unlock(&types->lock);
+        ask(flight);
+        return;
+    }
     note_failure(flight, err, definite);
     bool stale = !definite && try_stale(flight, &found);
     struct waiter *waiters = leave(flight);
@@ -330,6 +359,17 @@ static void landed(void *ctx, int rc, const struct loaded *loaded, struct err *e
 
 /* ---- asking ---- */
 
+/* The key lives as long as the flight, which may have ended when the question has gone out. */
+static void ask(struct flight *flight)
+{
+    struct types *types = flight->types;
+    AUTO(free_str_auto) char *key = xmemdup(flight->key, flight->key_len);
+    struct slice ref = slice_of(key, flight->key_len);
+
+    count(flight->id.form == TYPE_ID_FULL ? &types->schema_loads : &types->mapping_loads);
+    types->options.load(types->options.load_ctx, ref, landed, flight);
+}
+
 static void wait_for(struct flight *flight, types_done_fn *done, void *ctx)
 {
     struct waiter *w = xmalloc(sizeof(*w));
@@ -346,6 +386,7 @@ static struct flight *flight_new(struct types *types, struct slice key)
     flight->key_len = key.n;
     flight->types = types;
     flight->generation = types->generation;
+    flight->clusters = types->clusters;
     if (type_id_parse(slice_of(flight->key, key.n), false, &flight->id, NULL) < 0)
         abort();
     HASH_ADD_KEYPTR(hh, types->flights, flight->key, flight->key_len, flight);
@@ -377,12 +418,8 @@ static int load(struct types *types, struct slice key, struct type_found *ret, t
     blob_unref(mapped);
     if (!missing)
         return rc;
-    if (begun) {
-        count(begun->id.form == TYPE_ID_FULL ? &types->schema_loads : &types->mapping_loads);
-        /* the key lives as long as the flight, which ends with the load */
-        AUTO(free_str_auto) char *copy = xmemdup(key.p, key.n);
-        types->options.load(types->options.load_ctx, slice_of(copy, key.n), landed, begun);
-    }
+    if (begun)
+        ask(begun);
     return TYPES_LATER;
 }
 
@@ -512,8 +549,10 @@ bool types_note_cluster(struct types *types, const char *cluster)
     pthread_mutex_lock(&types->lock);
     if (strcmp(types->cluster, cluster) != 0) {
         changed = types->cluster[0] != '\0';
-        if (changed)
+        if (changed) {
+            types->clusters++;
             flush(types, SLICE(""), &dropped);
+        }
         memcpy(types->cluster, cluster, HOPS_ID_LEN);
     }
     pthread_mutex_unlock(&types->lock);

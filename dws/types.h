@@ -90,8 +90,9 @@ struct types_dropped {
 };
 void types_flush(struct types *types, struct slice module, struct types_dropped *ret_dropped);
 /*
- * The cluster that the target serves from now on, "" or zeros if not known.  What is kept of another one is
- * dropped; true if something was.
+ * The cluster that the target serves from now on, "" or zeros if not known.  When this returns, nothing of
+ * another one is kept, and answers to questions that went out before lead to new questions; true if there was
+ * another one.
  */
 bool types_note_cluster(struct types *types, const char *cluster);
 void types_get_cluster(struct types *types, char ret_cluster[HOPS_ID_LEN + 1]);

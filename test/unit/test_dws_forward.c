@@ -674,6 +674,71 @@ static void test_calls_that_wait_end_with_the_process(void **state UNUSED)
     pair_stop(&pair);
 }
 
+/* Without a pause: what is looked at afterwards must be true at once. */
+static void wait_for_ready(const struct node *node)
+{
+    uint64_t end = clock_us() + 20000000;
+    int status = 0;
+
+    while (status != 200 && clock_us() < end) {
+        AUTO(answer_release) struct answer page = node_get(node, "/ready");
+        status = page.status;
+    }
+    assert_int_equal(status, 200);
+}
+
+static void wait_for_cluster(const struct node *node, const char *cluster)
+{
+    uint64_t end = clock_us() + 20000000;
+    bool found = false;
+
+    while (!found && clock_us() < end) {
+        AUTO(answer_release)
+        struct answer about = node_call(node, "", "{\"method\":\"TypeService.describe\",\"params\":[]}");
+        found = strstr(about.bytes, cluster) != NULL;
+    }
+    assert_true(found);
+}
+
+static void expect_source(const struct node *node, const char *source)
+{
+    AUTO(answer_release) struct answer answer = node_call(node, "", RESOLVE);
+    AUTO(free_str_auto) char *part = xasprintf("\"error\":null,\"schema\":null,\"source\":\"%s\"", source);
+
+    assert_has(answer.bytes, part);
+}
+
+static void test_nothing_of_another_cluster_is_served(void **state UNUSED)
+{
+    char dir[] = "/tmp/wstyped-snapshot-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    AUTO(free_str_auto) char *path = xasprintf("%s/types", dir);
+    AUTO(free_str_auto)
+    char *settings = xasprintf("dws-snapshot-file = %s\ndelegation-check-interval = 1\n", path);
+    struct pair pair = pair_start(settings);
+    int port = pair.peer->port;
+
+    peer_reply(pair.peer, 200, "application/json", SLICE(TYPE_INFO));
+    expect_source(pair.node, "tws");
+    pair_stop(&pair);
+    /* the target is down, and comes back as another one */
+    pair.node = node_start(port, settings);
+    expect_source(pair.node, "cache");
+    pair.peer = peer_start(port);
+    peer_reply(pair.peer, 200, "application/json", SLICE(TYPE_INFO));
+    peer_serve_cluster(pair.peer, "\"" OTHER_CLUSTER "\"");
+    wait_for_ready(pair.node);
+    expect_source(pair.node, "tws");
+    expect_source(pair.node, "cache");
+    /* it becomes the first one again while it is in use */
+    peer_serve_cluster(pair.peer, "\"" TWS_CLUSTER "\"");
+    wait_for_cluster(pair.node, TWS_CLUSTER);
+    expect_source(pair.node, "tws");
+    pair_stop(&pair);
+    unlink(path);
+    rmdir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -700,6 +765,7 @@ int main(void)
         cmocka_unit_test(test_calls_wait_for_the_first_check),
         cmocka_unit_test(test_loads_wait_no_longer_than_they_may),
         cmocka_unit_test(test_calls_that_wait_end_with_the_process),
+        cmocka_unit_test(test_nothing_of_another_cluster_is_served),
     };
 
     block_signals();

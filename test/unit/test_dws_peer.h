@@ -25,6 +25,7 @@ enum { PEER_CONNECTIONS = 512, PEER_REQUESTS = 512 };
 
 #define TWS_NODE "11111111111111111111111111111111"
 #define TWS_CLUSTER "cccccccccccccccccccccccccccccccc"
+#define OTHER_CLUSTER "dddddddddddddddddddddddddddddddd"
 #define OTHER_NODE "22222222222222222222222222222222"
 
 enum peer_identity {
@@ -57,6 +58,7 @@ struct peer {
     pthread_cond_t changed;
     bool stopping;
     enum peer_identity identity;
+    const char *cluster; /* as JSON */
     char mirror[33];
     int back_port;
     enum peer_action action;
@@ -203,11 +205,11 @@ static inline char *peer_check_reply(struct peer *peer, const char *body, int *r
     *ret_status = 200;
     switch (peer->identity) {
     case PEER_TWS:
-        return peer_about("tws", TWS_NODE, "\"" TWS_CLUSTER "\"", "\"chain\":[]");
+        return peer_about("tws", TWS_NODE, peer->cluster, "\"chain\":[]");
     case PEER_MIRROR:
         return peer_about("dws", peer->mirror, "null", "\"chain\":[]");
     case PEER_DWS:
-        return peer_about("dws", OTHER_NODE, "\"" TWS_CLUSTER "\"",
+        return peer_about("dws", OTHER_NODE, peer->cluster,
                           "\"hops\":1,\"chain\":[\"" TWS_NODE "\"],\"chain_complete\":true");
     case PEER_DWS_NEW:
         return peer_about("dws", OTHER_NODE, "null", "\"hops\":1,\"chain\":[],\"chain_complete\":false");
@@ -340,6 +342,7 @@ static inline struct peer *peer_start(int port)
     assert_int_equal(listen(peer->listener, 512), 0);
     getsockname(peer->listener, (struct sockaddr *)&at, &n);
     peer->port = ntohs(at.sin_port);
+    peer->cluster = "\"" TWS_CLUSTER "\"";
     peer->status = 200;
     peer->type = "application/json";
     peer->reply = SLICE("{\"version\":\"1.1\",\"result\":[ 1.50 ]}");
@@ -377,6 +380,13 @@ static inline void peer_be(struct peer *peer, enum peer_identity identity)
 {
     pthread_mutex_lock(&peer->lock);
     peer->identity = identity;
+    pthread_mutex_unlock(&peer->lock);
+}
+
+static inline void peer_serve_cluster(struct peer *peer, const char *cluster)
+{
+    pthread_mutex_lock(&peer->lock);
+    peer->cluster = cluster;
     pthread_mutex_unlock(&peer->lock);
 }
 

@@ -70,13 +70,17 @@ static void answer(struct script *script, const char *ref, const char *absolute,
     answer_to(newest(script, ref), absolute, schema_text, released);
 }
 
-static void fail_it(struct script *script, const char *ref, enum err_code code, const char *text)
+static void fail_at(struct question *q, enum err_code code, const char *text)
 {
-    struct question *q = newest(script, ref);
     AUTO_ERR(err);
 
     err_set(&err, code, "%s", text);
     q->done(q->ctx, -(int)code, NULL, &err);
+}
+
+static void fail_it(struct script *script, const char *ref, enum err_code code, const char *text)
+{
+    fail_at(newest(script, ref), code, text);
 }
 
 /* ---- what is tested ---- */
@@ -528,6 +532,34 @@ static void another_cluster_drops_all(void **state)
     load(&b, "M.T", "M.T-1.0", true);
 }
 
+static void questions_to_another_cluster_are_asked_again(void **state)
+{
+    BENCH(b, 100 * SECOND);
+    struct got one, two, three;
+    (void)state;
+    types_note_cluster(b.types, CLUSTER_A);
+    load(&b, "M.U", "M.U-1.0", true);
+    now_us += TTL;
+    expect_asks(&b, "M.T", &one);
+    expect_asks(&b, "M.V", &two);
+    expect_asks(&b, "M.U", &three);
+    assert_true(types_note_cluster(b.types, CLUSTER_B));
+    answer_to(&b.script.questions[1], "M.T-1.0", schema_text, true);
+    assert_int_equal(one.calls, 0);
+    assert_int_equal(b.script.count, 5);
+    answer(&b.script, "M.T", "M.T-2.0", true);
+    assert_string_equal(one.absolute, "M.T-2.0");
+    expect_cached(&b, "M.T", "M.T-2.0");
+    /* neither is there a type because there is none elsewhere */
+    fail_at(&b.script.questions[2], ERR_NO_TYPE, "none");
+    assert_int_equal(two.calls, 0);
+    fail_it(&b.script, "M.V", ERR_NO_TYPE, "none here either");
+    assert_string_equal(two.error, "none here either");
+    /* trouble says nothing about it, and there is nothing stale any more */
+    fail_at(&b.script.questions[3], ERR_TARGET, "down");
+    assert_int_equal(three.rc, -ERR_TARGET);
+}
+
 static void batches_known_at_once(void **state)
 {
     BENCH(b, 0);
@@ -836,6 +868,7 @@ int main(void)
         cmocka_unit_test(weight),
         cmocka_unit_test(flush),
         cmocka_unit_test(another_cluster_drops_all),
+        cmocka_unit_test(questions_to_another_cluster_are_asked_again),
         cmocka_unit_test(batches_known_at_once),
         cmocka_unit_test(batches_wait),
         cmocka_unit_test(a_crowd),
