@@ -5,6 +5,8 @@ A row is (user, method, parameters, expected).  User None sends no token.  An ex
 message of an error of the method (-32500), one that begins with `~` the beginning of the message of a refused
 parameter (-32602); anything else is the result.
 """
+import contextlib
+import sqlite3
 import unittest
 
 from harness import RpcError, Stage, make_module, register
@@ -589,6 +591,50 @@ class Visibility(Rules):
         self.assertEqual(list(self.do(None, 'get_module_info', {'mod': 'M'})['types']), ['M.D-1.0'])
         self.assertEqual([f['func_def'] for f in self.do(None, 'get_all_func_info', 'M')], ['M.f-1.0'])
         self.assertEqual([t['type_def'] for t in self.do(None, 'get_all_type_info', 'M')], ['M.D-1.0'])
+
+    def test_module_versions_that_references_name(self):
+        """A change's references carry its own module version; those that were there keep theirs, after a release, too."""
+        herb = ('#include <Soil.types>\nmodule Herb { typedef structure { Soil.Bed b; } Leaf; %s'
+                'typedef structure { list<Leaf> l; %s} Plant; funcdef pick(Leaf from) returns (int n); };')
+        self.owned('Soil', 'Herb')
+        register(self.c, 'module Soil { typedef structure { int depth; } Bed; };', ['Bed'])
+        self.release('Soil')
+        register(self.c, herb % ('', ''), ['Leaf', 'Plant'])
+        self.check('ann', 'release_module', ['Herb'], ['Herb.Leaf-1.0', 'Herb.Plant-1.0'])
+        register(self.c, herb % ('typedef string Root; ', 'Root r; '), ['Root'])
+        self.check('ann', 'release_module', ['Herb'], ['Herb.Leaf-1.0', 'Herb.Plant-2.0', 'Herb.Root-1.0'])
+        known = self.versions('Herb')
+        self.assertEqual(self.tws.stop(), 0)
+        with contextlib.closing(sqlite3.connect(self.tws.settings['type-database-file'])) as db:
+            got = {table: sorted((f'{name}-{version} {module}.{ref}-{ref_version}', known.index(v)) for
+                                 name, version, v, module, ref, ref_version in db.execute(
+                                     'select dep_name, dep_version, dep_module_version, ref_module, ref_name, ref_version '
+                                     f"from {table} where dep_module = 'Herb'")) for table in ('type_refs', 'func_refs')}
+        self.assertEqual(got['type_refs'], [
+            ('Leaf-0.1 Soil.Bed-1.0', 0), ('Leaf-1.0 Soil.Bed-1.0', 1), ('Plant-0.1 Herb.Leaf-0.1', 0), ('Plant-0.1 Herb.Leaf-1.0', 1),
+            ('Plant-1.0 Herb.Leaf-1.0', 1), ('Plant-2.0 Herb.Leaf-1.0', 2), ('Plant-2.0 Herb.Root-0.1', 2), ('Plant-2.0 Herb.Root-1.0', 3)])
+        self.assertEqual(got['func_refs'], [('pick-0.1 Herb.Leaf-0.1', 0), ('pick-0.1 Herb.Leaf-1.0', 1), ('pick-1.0 Herb.Leaf-1.0', 1)])
+
+    def test_order_of_functions_and_of_what_they_use(self):
+        """Upstream promises no order here; ours is by name, like that of the other lists."""
+        self.owned('b', 'Ba', 'a1')
+        for module in ('b', 'Ba', 'a1'):
+            register(self.c, f'module {module} {{ typedef structure {{ int i; }} z; typedef structure {{ int i; }} Y; }};', ['z', 'Y'])
+            self.release(module)
+        make_module(self.c, 'Use')
+        names = ['zeta', 'b10', 'mid', 'Alpha', 'b9', 'b1', 'Zulu', 'a_b', 'aB', 'x']
+        spec = '#include <b.types>\n#include <Ba.types>\n#include <a1.types>\nmodule Use {\ntypedef structure { int i; } Own;\n' + ''.join(
+            f'funcdef {n}(b.z p, Own o, a1.Y q, list<b.Y> r) returns (Ba.z s, a1.z t, mapping<string, Ba.Y> u);\n' for n in names) + '};'
+        register(self.c, spec, ['Own'])
+        foreign = ['Ba.Y-1.0', 'Ba.z-1.0', 'a1.Y-1.0', 'a1.z-1.0', 'b.Y-1.0', 'b.z-1.0']
+        for version, own in (('0.1', ['Use.Own-0.1']), ('1.0', ['Use.Own-1.0'])):
+            got = self.do('ann', 'get_all_func_info', 'Use')
+            self.assertEqual([f['func_def'] for f in got], [f'Use.{n}-{version}' for n in sorted(names)])
+            for info in got:
+                self.assertEqual(info['used_type_defs'], sorted(foreign + own))
+            self.release('Use')
+        self.assertEqual(self.do('ann', 'get_func_info', 'Use.x-0.1')['used_type_defs'], sorted(foreign + ['Use.Own-0.1', 'Use.Own-1.0']))
+        self.assertEqual(self.do('ann', 'get_module_info', {'mod': 'Use'})['functions'], [f'Use.{n}-1.0' for n in sorted(names)])
 
     def test_order_of_many_minor_versions(self):
         self.owned('M')

@@ -87,9 +87,8 @@ static const struct cat_edge in_edges[] = {
     EDGE(true, "User", "hidden", 0, 1),
 };
 static const struct cat_edge out_edges[] = {
-    EDGE(false, "User", "A", 0, 10),
-    EDGE(false, "User", "A", 0, 2),
-    EDGE(false, "User", "Z", 0, 1),
+    EDGE(false, "User", "A", 0, 10), EDGE(false, "User", "A", 0, 2), EDGE(false, "User", "Z", 0, 1),
+    EDGE(true, "User", "Z", 0, 1),   EDGE(true, "User", "A", 0, 10), EDGE(true, "User", "A", 0, 2),
 };
 
 static const struct cat_module mod = {
@@ -270,8 +269,10 @@ static void test_edges(void **state UNUSED)
     expect_edges(&list, "User.A-0.10 User.A-0.2");
     edges_used(&cat, true, &type, false, &arena, &list);
     expect_edges(&list, "User.A-0.10 User.A-0.2 User.Z-0.1");
+    edges_used(&cat, false, &type, true, &arena, &list);
+    expect_edges(&list, "User.A-0.2 User.A-0.10");
     edges_used(&cat, true, &type, true, &arena, &list);
-    expect_edges(&list, "");
+    expect_edges(&list, "User.A-0.2 User.A-0.10 User.Z-0.1");
 }
 
 /* Answers that need no texts. */
