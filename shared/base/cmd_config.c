@@ -5,7 +5,7 @@
 #include "shared/base/config.h"
 
 static const char usage[] =
-    "usage: wstyped config --check FILE      reports all errors of a deploy.cfg, or what is in force\n"
+    "usage: wstyped config --check FILE      reports all errors of a deploy.cfg, or every key's value\n"
     "       wstyped config --example         prints a deploy.cfg with every key, commented out\n"
     "       wstyped config --explain [KEY]   explains all keys, or one\n";
 

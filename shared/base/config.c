@@ -357,7 +357,7 @@ void config_report(const struct config *config, struct sbuf *out)
         if (value.n == 0 && option->dflt[0])
             value = slice_of(option->dflt, option->kind == OPTION_CHOICE ? strcspn(option->dflt, "|")
                                                                          : strlen(option->dflt));
-        if (value.n && !in_upstream_report(option->key))
+        if (value.n && (config->priv->raw[i].n == 0 || !in_upstream_report(option->key)))
             report_pair(slice_str(option->key), value, option->flags & OPTION_FLAG_SECRET, out);
     }
 }

@@ -46,7 +46,11 @@ struct config *config_load(const char *path, struct sbuf *problems) MUST_USE;
 /* The same with the text of the file; path is only for messages. */
 struct config *config_parse(struct slice text, const char *path, struct sbuf *problems) MUST_USE;
 void config_free(struct config *config);
-/* The values in force, one `key=value` a line, secrets as upstream writes them. */
+/*
+ * One `key=value` a line: upstream's report, which holds the keys that are given, in its order (without
+ * mongodb-type-database on a DWS, and secrets not shown); then all other keys of ours that have a value,
+ * defaults included.
+ */
 void config_report(const struct config *config, struct sbuf *out);
 /* What deploy.cfg.example is, and the text of `wstyped config --explain`. */
 void config_example(struct sbuf *out);

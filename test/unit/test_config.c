@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "shared/base/config.h"
+#include "shared/base/options.h"
 #include "shared/base/url.h"
 
 #define TWS "type-database-file = /db\nauth-tokens-file = /tokens\n"
@@ -261,6 +262,45 @@ static void test_report(void **state UNUSED)
     assert_null(strstr(report.p, "type-database-file"));
 }
 
+static size_t lines_of(const struct sbuf *report, const char *key)
+{
+    AUTO(free_str_auto) char *begin = xasprintf("\n%s=", key);
+    AUTO(free_str_auto) char *text = xasprintf("\n%s", report->p);
+    size_t n = 0;
+
+    for (const char *at = text; (at = strstr(at, begin)); at++)
+        n++;
+    return n;
+}
+
+/* `config --check` promises every key that has a value, once, given or not. */
+static void test_report_is_complete(void **state UNUSED)
+{
+    static const char *const roles[] = { TWS, DWS };
+    static const char *const given[] = { "", "mongodb-retrywrites = true\ndont-trust-x-ip-headers = true\n" };
+
+    for (size_t i = 0; i < ARRAY_LEN(roles) * ARRAY_LEN(given); i++) {
+        const char *more = given[i % 2], *value = i % 2 ? "true" : "false";
+        AUTO(free_str_auto) char *text = xasprintf("%s%s", roles[i / 2], more);
+        AUTO(config_free_auto) struct config *config = good(text);
+        AUTO_SBUF(report, SBUF_NO_LIMIT);
+        config_report(config, &report);
+        for (size_t k = 0; k < OPTION_COUNT; k++) {
+            AUTO(free_str_auto) char *pair = xasprintf("%s = ", options[k].key);
+            bool has_value = options[k].dflt[0] || strstr(text, pair);
+            if (lines_of(&report, options[k].key) != has_value)
+                fail_msg("%s is not there %d times: %s", options[k].key, has_value, report.p);
+        }
+        AUTO(free_str_auto) char *retry = xasprintf("mongodb-retrywrites=%s\n", value);
+        AUTO(free_str_auto) char *trust = xasprintf("dont-trust-x-ip-headers=%s\n", value);
+        assert_non_null(strstr(report.p, retry));
+        assert_non_null(strstr(report.p, trust));
+        /* upstream's report holds what is given and comes first */
+        bool before = strstr(report.p, retry) < strstr(report.p, "mode=auto\n");
+        assert_int_equal(before, i % 2);
+    }
+}
+
 static void test_urls(void **state UNUSED)
 {
     static const char *const fine[] = { "http://h", "HTTPS://h:1/", "http://[::1]:7058/p?q", "http://u:p@h/",
@@ -335,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_upstream_keys_are_named_once),
         cmocka_unit_test(test_file_errors),
         cmocka_unit_test(test_report),
+        cmocka_unit_test(test_report_is_complete),
         cmocka_unit_test(test_urls),
         cmocka_unit_test(test_example_is_a_config),
     };
