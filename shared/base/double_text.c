@@ -1,16 +1,29 @@
 #include "shared/base/double_text.h"
 
+#include <endian.h>
+#include <math.h>
+
 #include "shared/base/json.h"
 
 __extension__ typedef unsigned __int128 uint128;
 
 enum {
     MAX_DIGITS = 19,   /* that fit 64 bits */
-    SURE_DIGITS = 15,  /* so many always come back from a double as they went in */
+    SURE_DIGITS = 15,  /* so many come back from a double as they went in, but for is_odd() */
+    TEXT_DIGITS = 17,  /* more are never printed */
     LEAST_POWER = -80, /* of the table */
-    MOST_POWER = 80,
     BIAS = 1075,
+    MOST_SHORT = SURE_DIGITS + 1, /* bytes of a number that has a point */
+    MOST_LONG = 24,               /* bytes of what is ever printed, without a sign */
 };
+
+enum answer { NO, YES, UNKNOWN };
+
+/* Fractions have 26 bits; what is reckoned with them is off by a few of the last ones. */
+#define ONE ((int64_t)1 << 26)
+#define NEAR ((int64_t)16)
+
+#define ALL_BYTES(byte) (0x0101010101010101u * (byte))
 
 struct power {
     uint64_t high, low;
@@ -22,59 +35,93 @@ static const struct power powers[] = {
 #undef DOUBLE_POWER
 };
 
+static const uint64_t ten_to[] = {
+    1u,
+    10u,
+    100u,
+    1000u,
+    10000u,
+    100000u,
+    1000000u,
+    10000000u,
+    100000000u,
+    1000000000u,
+    10000000000u,
+    100000000000u,
+    1000000000000u,
+    10000000000000u,
+    100000000000000u,
+    1000000000000000u,
+    10000000000000000u,
+    100000000000000000u,
+    1000000000000000000u,
+    10000000000000000000u,
+};
+
 /* A decimal: digits * 10^exponent. */
 struct decimal {
     bool negative;
-    bool cut;   /* has more digits than fit */
-    bool plain; /* has no exponent, and no zero too many in front or at the end */
+    bool cut; /* has more digits than fit */
     uint64_t digits;
-    int count; /* of digits, without leading zeros */
     int64_t exponent;
 };
 
-/* Eight digits at once; false if there are not so many. */
-static inline bool read_eight(const char *p, const char *end, uint64_t *ret_value)
+/* The first byte is the lowest. */
+static inline uint64_t load_eight(const char *p)
 {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     uint64_t w;
 
-    if (end - p < 8)
-        return false;
     memcpy(&w, p, sizeof(w));
-    w ^= 0x3030303030303030u;
-    if (((w + 0x7676767676767676u) | w) & 0x8080808080808080u)
-        return false;
-    w = w * 10 + (w >> 8);
-    *ret_value = (((w & 0x000000ff000000ffu) * 0x000f424000000064u) +
-                  ((w >> 16 & 0x000000ff000000ffu) * 0x0000271000000001u)) >>
-                 32;
-    return true;
-#else
-    (void)p;
-    (void)end;
-    (void)ret_value;
-    return false;
-#endif
+    return le64toh(w);
 }
 
-static void read_digits(struct decimal *d, const char **p, const char *end, bool fraction)
+static inline uint32_t load_four(const char *p)
 {
-    uint64_t eight;
+    uint32_t w;
 
-    while (d->digits && d->count <= MAX_DIGITS - 8 && read_eight(*p, end, &eight)) {
-        d->digits = d->digits * 100000000 + eight;
-        d->count += 8;
-        d->exponent -= fraction ? 8 : 0;
-        *p += 8;
+    memcpy(&w, p, sizeof(w));
+    return w;
+}
+
+static inline uint64_t eight_digits(uint64_t w)
+{
+    w &= ALL_BYTES(0x0f);
+    w = w * 10 + (w >> 8);
+    return (((w & 0x000000ff000000ffu) * 0x000f424000000064u) +
+            ((w >> 16 & 0x000000ff000000ffu) * 0x0000271000000001u)) >>
+           32;
+}
+
+static int count_digits(uint64_t value)
+{
+    int least = (64 - __builtin_clzll(value)) * 1233 >> 12;
+
+    return least + (value >= ten_to[least]);
+}
+
+static void read_digits(struct decimal *d, struct slice number, const char **p, bool fraction)
+{
+    const char *end = number.p + number.n;
+
+    while (number.n >= 8 && *p < end && d->digits < ten_to[MAX_DIGITS - 8]) {
+        /* eight bytes from there on, NULs behind the end */
+        const char *from = *p < end - 8 ? *p : end - 8;
+        uint64_t w = (load_eight(from) >> (8 * (*p - from))) ^ ALL_BYTES('0');
+        uint64_t other = ((w + ALL_BYTES(0x76)) | w) & ALL_BYTES(0x80);
+        int count = other ? __builtin_ctzll(other) / 8 : 8;
+        d->digits = d->digits * ten_to[count] + (count ? eight_digits(w << (64 - 8 * count)) : 0);
+        d->exponent -= fraction ? count : 0;
+        *p += count;
+        if (count < 8)
+            return;
     }
     for (; *p < end && (unsigned char)(**p - '0') < 10; (*p)++) {
-        if (d->count == MAX_DIGITS) {
+        if (d->digits >= ten_to[MAX_DIGITS - 1]) {
             d->cut = d->cut || **p != '0';
             d->exponent += !fraction;
             continue;
         }
         d->digits = d->digits * 10 + (uint64_t)(**p - '0');
-        d->count += d->digits != 0;
         d->exponent -= fraction;
     }
 }
@@ -91,21 +138,61 @@ static int64_t read_exponent(const char *p, const char *end)
     return negative ? -value : value;
 }
 
+/*
+ * Reads 17 to 24 bytes without a sign.  UNKNOWN if there is an exponent; NO if there is none, but such a text
+ * is never printed: there may be 17 digits, zeros in front of those, and no zeros at the end.
+ */
+__attribute__((always_inline)) static inline enum answer read_long(const char *p, size_t n,
+                                                                   uint64_t *ret_digits,
+                                                                   int64_t *ret_exponent)
+{
+    /* by the number of bytes: what must be as in `0.00`, and where the digit before the last 16 stands */
+    static const struct {
+        uint32_t fixed, at;
+        uint64_t unit;
+    } forms[] = {
+        { 0, 0, 0 },
+        { 0, 0, 10000000000000000 },
+        { 0xffff, 2, 10000000000000000 },
+        { 0xffffff, 3, 10000000000000000 },
+        { 0xffffffff, 4, 10000000000000000 },
+    };
+    const char *end = p + n;
+    size_t extra = n - 17;
+    uint64_t head = load_eight(p), middle = load_eight(end - 16), tail = load_eight(end - 8);
+    uint64_t point = ~head & ALL_BYTES(0x10); /* one bit of it, if there is no exponent */
+
+    if (((head | middle | tail) >> 2) & ALL_BYTES(0x10))
+        return UNKNOWN;
+    if (!point || extra >= ARRAY_LEN(forms) || end[-1] == '0')
+        return NO;
+    if (((uint32_t)head ^ 0x30302e30) & forms[extra].fixed || (memcmp(p, "0.00", 4) == 0 && p[4] == '0'))
+        return NO;
+    /* the last 16 digits, the point among them taken out */
+    uint64_t before = load_eight(end - 17), inner = ~before & ALL_BYTES(0x10);
+    middle ^= (middle ^ before) & ((inner >> 4) - (inner != 0));
+    *ret_digits = (p[forms[extra].at] & 0x0f) * forms[extra].unit + eight_digits(middle) * ten_to[8] +
+                  eight_digits(tail);
+    *ret_exponent = (int64_t)((size_t)__builtin_ctzll(point) / 8 + 1 - n);
+    return YES;
+}
+
 static struct decimal read_decimal(struct slice number)
 {
     const char *p = number.p, *end = p + number.n;
     struct decimal d = { .negative = *p == '-' };
 
     p += d.negative;
-    read_digits(&d, &p, end, false);
+    if (end - p > MOST_SHORT && end - p <= MOST_LONG &&
+        read_long(p, (size_t)(end - p), &d.digits, &d.exponent) == YES)
+        return d;
+    read_digits(&d, number, &p, false);
     if (p < end && *p == '.') {
         p++;
-        read_digits(&d, &p, end, true);
+        read_digits(&d, number, &p, true);
     }
     if (p < end)
         d.exponent += read_exponent(p + 1, end);
-    else
-        d.plain = end[-1] != '0' || end[-2] == '.';
     return d;
 }
 
@@ -120,113 +207,145 @@ static int drop_zeros(uint64_t *digits)
     return dropped;
 }
 
-static size_t put_digits(char *out, uint64_t digits)
+/* Eight digits, the first one in the lowest byte, without their '0'. */
+static uint64_t split_eight(uint32_t value)
 {
-    char text[24];
-    size_t at = sizeof(text);
+    uint64_t w = value / 10000 | (uint64_t)(value % 10000) << 32;
+    uint64_t upper = (w * 10486 >> 20) & 0x0000007f0000007f;
 
-    for (; digits >= 100; digits /= 100) {
-        unsigned two = (unsigned)(digits % 100);
-        text[--at] = (char)('0' + two % 10);
-        text[--at] = (char)('0' + two / 10);
-    }
-    if (digits >= 10)
-        text[--at] = (char)('0' + digits % 10);
-    text[--at] = (char)('0' + (digits >= 10 ? digits / 10 : digits));
-    memcpy(out, text + at, sizeof(text) - at);
-    return sizeof(text) - at;
+    w = upper | (w - upper * 100) << 16;
+    upper = (w * 103 >> 10) & 0x000f000f000f000f;
+    return upper | (w - upper * 10) << 8;
 }
 
-/* Java's layout of digits * 10^exponent; the digits have no zeros at the end and are not 0. */
-static size_t put_layout(char *out, bool negative, uint64_t digits, int exponent)
+/* TEXT_DIGITS digits and as many zeros behind them; returns how many there are without zeros at the end. */
+static int put_digits(char text[2 * TEXT_DIGITS], uint64_t digits)
 {
-    char text[24];
-    size_t n = put_digits(text, digits);
-    int first = exponent + (int)n - 1; /* power of the first digit */
+    uint32_t upper = (uint32_t)(digits / ten_to[8]), lower = (uint32_t)(digits % ten_to[8]);
+    uint64_t words[] = { split_eight(upper % 100000000), split_eight(lower) };
+
+    text[0] = (char)('0' + upper / 100000000);
+    for (int i = 0; i < 2; i++) {
+        uint64_t w = htole64(words[i] | ALL_BYTES(0x30));
+        memcpy(text + 1 + 8 * i, &w, sizeof(w));
+    }
+    memset(text + TEXT_DIGITS, '0', TEXT_DIGITS);
+    if (words[1])
+        return 17 - __builtin_clzll(words[1]) / 8;
+    return words[0] ? 9 - __builtin_clzll(words[0]) / 8 : 1;
+}
+
+/* Java's layout of digits * 10^exponent; the digits are not 0. */
+static size_t put_layout(char out[DOUBLE_TEXT_SIZE], bool negative, uint64_t digits, int64_t exponent)
+{
+    char text[2 * TEXT_DIGITS];
+    int count = count_digits(digits), first = (int)exponent + count - 1; /* power of the first digit */
+    int n = put_digits(text, digits * ten_to[TEXT_DIGITS - count]);
     char *o = out;
 
-    if (negative)
-        *o++ = '-';
+    *o = '-';
+    o += negative;
     if (first < -3 || first >= 7) {
-        *o++ = text[0];
-        *o++ = '.';
-        memcpy(o, text + 1, n - 1);
-        o += n - 1;
-        if (n == 1)
-            *o++ = '0';
+        unsigned power = (unsigned)(first < 0 ? -first : first);
+        *o = text[0];
+        memcpy(o + 2, text + 1, 16);
+        o[1] = '.';
+        o += n > 1 ? n + 1 : 3;
         *o++ = 'E';
-        if (first < 0)
-            *o++ = '-';
-        o += put_digits(o, (uint64_t)(first < 0 ? -first : first));
+        *o = '-';
+        o += first < 0;
+        if (power >= 100)
+            *o++ = (char)('0' + power / 100);
+        if (power >= 10)
+            *o++ = (char)('0' + power / 10 % 10);
+        *o++ = (char)('0' + power % 10);
     } else if (first < 0) {
         memcpy(o, "0.00", 4);
-        o += 1 - first;
-        memcpy(o, text, n);
-        o += n;
+        memcpy(o + 1 - first, text, TEXT_DIGITS);
+        o += 1 - first + n;
     } else {
-        size_t whole = (size_t)first + 1, i = 0;
-        for (; i < whole; i++)
-            *o++ = i < n ? text[i] : '0';
-        *o++ = '.';
-        if (i >= n)
-            *o++ = '0';
-        for (; i < n; i++)
-            *o++ = text[i];
+        int whole = first + 1;
+        memcpy(o, text, 8);
+        o[whole] = '.';
+        memcpy(o + whole + 1, text + whole, 16);
+        o += whole + 1 + (n > whole ? n - whole : 1);
     }
     return (size_t)(o - out);
 }
 
-static struct power power_of(int64_t k)
+static inline const struct power *power_of(int64_t k)
 {
-    return powers[k - LEAST_POWER];
+    return &powers[k - LEAST_POWER];
+}
+
+/* Where a decimal lies among the doubles, in units of its last digit, with a fraction of 26 bits. */
+struct place {
+    uint64_t mantissa; /* of the double that is not above it */
+    int64_t off;       /* the decimal is so much above the nearest double */
+    int64_t gap;       /* from one double to the next */
+};
+
+/*
+ * For not more than 19 digits, shifted to the left by any amount, and a power in the table.  The product is
+ * that of Eisel and Lemire: its upper bits are the double's, the others say how far the decimal is from it.
+ * If the gap is below 1/64, `off` is within half of it and else not known.
+ */
+static inline struct place locate(uint64_t digits, int shift, int64_t exponent)
+{
+    const struct power *power = power_of(exponent);
+    uint128 product = (uint128)digits * power->high;
+
+    product += (uint64_t)((uint128)digits * power->low >> 64);
+    uint64_t high = (uint64_t)(product >> 64), low = (uint64_t)product;
+    int zeros = __builtin_clzll(high);
+    uint64_t part = high << ((53 + zeros) & 63) | low >> ((11 - zeros) & 63);
+    /* the gap is 2^q * 10^-exponent; as many bits as the product takes from one of both the other has got */
+    uint64_t gap = power_of(-exponent)->high >> (26 + shift + zeros - (exponent == 0));
+    /* counted from the middle between two doubles, so that it is not negative */
+    uint64_t into = (uint64_t)((uint128)(part ^ (uint64_t)1 << 63) * gap >> 64);
+    return (struct place){ high << zeros >> 11, (int64_t)into - (int64_t)(gap >> 1), (int64_t)gap };
 }
 
 /*
- * The double nearest to digits * 10^exponent, for not more than 19 digits and a power in the table (the
- * method of Eisel and Lemire).  False where it cannot tell; never so for normal doubles in practice.
+ * Makes the decimal, which has no zeros at the end, the shortest one that reads back to the same double, the
+ * nearest of those: as `shortest`, but it starts from the decimal and has only to look around.  False where
+ * it cannot tell.
  */
-static bool nearest(uint64_t digits, int64_t exponent, uint64_t *ret_bits)
+static bool shorten(struct decimal *d)
 {
-    struct power power = power_of(exponent);
-    int shift = __builtin_clzll(digits);
+    int shift = __builtin_clzll(d->digits);
+    struct place place = locate(d->digits << shift, shift, d->exponent);
+    int64_t unit = 1, half = place.gap / 2;
+    int zeros = 0; /* of the unit */
 
-    if (exponent < -27 || exponent > 55) { /* that method wants the inexact ones rounded down */
-        power.high -= power.low == 0;
-        power.low--;
-    }
-    digits <<= shift;
-    uint128 first = (uint128)digits * power.high;
-    uint64_t high = (uint64_t)(first >> 64), low = (uint64_t)first;
-    if ((high & 0x1ff) == 0x1ff) {
-        uint64_t more = (uint64_t)((uint128)digits * power.low >> 64);
-        low += more;
-        high += low < more;
-    }
-    if (low == UINT64_MAX && (exponent < -27 || exponent > 55))
+    if (((place.mantissa + 1) & (((uint64_t)1 << 52) - 1)) <= 1)
+        return false; /* the double may be a power of two, where the gaps change */
+    if (place.gap < ONE)
+        return true;
+    for (; place.gap >= 10 * unit * ONE; zeros++)
+        unit *= 10;
+    /* the double and what is read as it, seen from the next lower multiple of ten units */
+    int64_t rest = (int64_t)(d->digits % (10 * (uint64_t)unit)), ten = 10 * unit * ONE;
+    int64_t exact = rest * ONE - place.off, lower = exact - half, upper = exact + half;
+    int64_t over = (exact + unit * ONE / 2) % (unit * ONE);
+    if (llabs(lower) < NEAR || llabs(upper - ten) < NEAR || llabs(place.off) > half - NEAR)
         return false;
-    int upper = (int)(high >> 63);
-    uint64_t mantissa = high >> (upper + 9);
-    int64_t binary = ((217706 * exponent) >> 16) + 63 + upper - shift + 1023;
-    if (binary <= 0)
+    if (lower > 0 && upper < ten && (over < NEAR || over > unit * ONE - NEAR))
         return false;
-    if (low <= 1 && exponent >= -4 && exponent <= 23 && (mantissa & 3) == 1 &&
-        mantissa << (upper + 9) == high)
-        mantissa &= ~(uint64_t)1;
-    mantissa = (mantissa + (mantissa & 1)) >> 1;
-    if (mantissa >= (uint64_t)2 << 52) {
-        mantissa = (uint64_t)1 << 52;
-        binary++;
-    }
-    if (binary >= 0x7ff)
-        return false;
-    *ret_bits = (mantissa & ~((uint64_t)1 << 52)) | (uint64_t)binary << 52;
+    d->digits -= (uint64_t)rest;
+    if (upper > ten)
+        d->digits += 10 * (uint64_t)unit;
+    else if (lower > 0)
+        d->digits += (uint64_t)((exact + unit * ONE / 2 - over) / ONE);
+    d->digits /= ten_to[zeros];
+    d->exponent += zeros;
     return true;
 }
 
 /* Upper bits of the product, the last one set if anything was lost. */
-static uint64_t multiply_to_odd(struct power g, uint64_t x)
+static uint64_t multiply_to_odd(const struct power *g, uint64_t x)
 {
-    uint128 low = (uint128)g.low * x, high = (uint128)g.high * x;
+    uint128 low = (uint128)g->low * x, high = (uint128)g->high * x;
     uint64_t middle = (uint64_t)high + (uint64_t)(low >> 64);
     uint64_t top = (uint64_t)(high >> 64) + (middle < (uint64_t)high);
 
@@ -252,7 +371,7 @@ static void shortest(uint64_t bits, uint64_t *ret_digits, int *ret_exponent)
     }
     int k = ((fraction ? q : q - 1) * 1262611) >> 22;
     int h = q + ((-k * 1741647) >> 19) + 1;
-    struct power g = power_of(-k);
+    const struct power *g = power_of(-k);
     uint64_t lower = multiply_to_odd(g, (4 * c - half) << h) + open;
     uint64_t exact = multiply_to_odd(g, (4 * c) << h);
     uint64_t upper = multiply_to_odd(g, (4 * c + half) << h) - open;
@@ -288,27 +407,35 @@ bool double_shortest(double value, uint64_t *ret_digits, int *ret_exponent)
     return true;
 }
 
+/* For those that nobody else can tell. */
 static size_t slow_text(struct slice number, char ret_text[DOUBLE_TEXT_SIZE])
 {
     AUTO_SBUF(out, DOUBLE_TEXT_SIZE);
+    double value = double_value(number);
+    uint64_t digits;
+    int exponent;
 
-    java_double_text(double_value(number), &out);
+    if (double_shortest(fabs(value), &digits, &exponent))
+        return put_layout(ret_text, value < 0, digits, exponent);
+    java_double_text(value, &out);
     memcpy(ret_text, out.p, out.len);
     return out.len;
 }
 
-static size_t copy_text(struct slice number, char ret_text[DOUBLE_TEXT_SIZE])
+/*
+ * All that have not more than 15 digits and are read as a power of two, but are not as near to it as
+ * `shortest` wants them: 2^-178, 2^-177, 2^-143, 2^-114 and 2^-113.
+ */
+static bool is_odd(uint64_t digits)
 {
-    memcpy(ret_text, number.p, number.n);
-    return number.n;
+    return digits == 261012178719941 || digits == 522024357439882 || digits == 896831017167883 ||
+           digits == 481482486096809 || digits == 962964972193618;
 }
 
 size_t double_text(struct slice number, char ret_text[DOUBLE_TEXT_SIZE])
 {
     enum { LEAST_SURE = -290, LEAST_FAST = -60, MOST_FAST = 16 };
     struct decimal d = read_decimal(number);
-    uint64_t bits, digits;
-    int exponent;
 
     if (!d.digits) {
         memcpy(ret_text, "-0.0", 4);
@@ -316,30 +443,92 @@ size_t double_text(struct slice number, char ret_text[DOUBLE_TEXT_SIZE])
             memmove(ret_text, ret_text + 1, 3);
         return d.negative ? 4 : 3;
     }
-    int64_t top = d.exponent + d.count; /* the value is below 10^top */
-    /* 10^-3 <= value < 10^7 is printed without an exponent, perhaps just as it stands there */
-    bool plain = d.plain && top > -3 && top <= 7 && !d.cut;
-    if (plain && d.count <= SURE_DIGITS)
-        return copy_text(number, ret_text);
-    if (!d.cut && top <= MOST_FAST && top > LEAST_SURE) {
-        int64_t dropped = drop_zeros(&d.digits);
-        if (d.count - dropped <= SURE_DIGITS)
-            return put_layout(ret_text, d.negative, d.digits, (int)(d.exponent + dropped));
-        d.exponent += dropped;
-    }
-    if (d.cut || top > MOST_FAST || top < LEAST_FAST || !nearest(d.digits, d.exponent, &bits))
+    int count = count_digits(d.digits);
+    int64_t top = d.exponent + count; /* the value is below 10^top */
+    if (d.cut || top > MOST_FAST || top <= LEAST_SURE)
         return slow_text(number, ret_text);
-    shortest(bits, &digits, &exponent);
-    exponent += drop_zeros(&digits);
-    if (plain && digits == d.digits && exponent == d.exponent)
-        return copy_text(number, ret_text);
-    return put_layout(ret_text, d.negative, digits, exponent);
+    if (count > SURE_DIGITS) {
+        int dropped = drop_zeros(&d.digits);
+        d.exponent += dropped;
+        if (count - dropped > SURE_DIGITS && (top < LEAST_FAST || !shorten(&d)))
+            return slow_text(number, ret_text);
+    }
+    if (is_odd(d.digits))
+        return slow_text(number, ret_text);
+    return put_layout(ret_text, d.negative, d.digits, d.exponent);
+}
+
+/* Not more than 16 bytes: all digits come back, so only the layout counts. */
+static inline enum answer is_short_same(const char *p, size_t n)
+{
+    if (n < 4)
+        return p[1] == '.' ? YES : UNKNOWN;
+    /* all bytes, some of them twice; the first two have the first eight */
+    size_t over = n - 4, step = over < 4 ? over : 4;
+    uint32_t first = load_four(p), second = load_four(p + step);
+    uint32_t third = load_four(p + over - step), last = load_four(p + over);
+    if ((first | second | third | last) & 0x40404040)
+        return UNKNOWN; /* an exponent */
+    if (!((~first | ~second) & 0x10101010))
+        return NO; /* no point among eight */
+    if (memcmp(p, "0.00", 4) == 0 && p[n > 4 ? 4 : 3] == '0')
+        return NO;
+    bool fits = (p[n - 1] != '0') | (p[n - 2] == '.');
+    return fits ? YES : NO;
+}
+
+/* 17 to 24 bytes. */
+static inline enum answer is_long_same(const char *p, size_t n)
+{
+    uint64_t digits;
+    int64_t exponent;
+    enum answer read = read_long(p, n, &digits, &exponent);
+
+    if (read != YES)
+        return read;
+    struct place place = locate(digits << 7, 7, exponent);
+    /* no other decimal may be nearer to the double, and no multiple of ten be read as the same one */
+    int64_t nearer = ONE / 2 - llabs(place.off);
+    int64_t alone = 5 * ONE - (place.gap >> 1) - llabs((p[n - 1] - '5') * ONE - place.off);
+    int64_t room = nearer < alone ? nearer : alone;
+    if (llabs(room) <= NEAR)
+        return UNKNOWN;
+    return room > 0 ? YES : NO;
+}
+
+/* Apart from its caller, which is fast because it has nothing on the stack. */
+__attribute__((noinline)) static bool is_written_same(struct slice number)
+{
+    char text[DOUBLE_TEXT_SIZE];
+
+    if (memchr(number.p, 'e', number.n))
+        return false; /* it is printed large */
+    return double_text(number, text) == number.n && memcmp(text, number.p, number.n) == 0;
+}
+
+bool double_text_is_same(struct slice number)
+{
+    size_t sign = *number.p == '-';
+
+    number.p += sign;
+    number.n -= sign;
+    if (number.n > MOST_LONG)
+        return false;
+    enum answer answer =
+        number.n <= MOST_SHORT ? is_short_same(number.p, number.n) : is_long_same(number.p, number.n);
+    return answer == UNKNOWN ? is_written_same(number) : answer == YES;
 }
 
 double double_value(struct slice number)
 {
-    AUTO_SBUF(copy, SBUF_NO_LIMIT);
+    char shorter[64];
 
+    if (number.n < sizeof(shorter)) {
+        memcpy(shorter, number.p, number.n);
+        shorter[number.n] = '\0';
+        return strtod(shorter, NULL);
+    }
+    AUTO_SBUF(copy, SBUF_NO_LIMIT);
     sbuf_add(&copy, number.p, number.n);
     return strtod(copy.p, NULL);
 }

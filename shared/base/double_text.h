@@ -1,7 +1,8 @@
 /*
  * double_text: a JSON number with a fraction or an exponent as upstream prints it again (java_double_text()
  * of the nearest double), without the cost of reading and printing where the text itself tells: exact for all
- * inputs, slow only for very large, very small and very long ones.  Pure functions, any thread.
+ * inputs, slow only for very large, very small and very long ones.  Most numbers are spelled so already:
+ * double_text_is_same() costs a small part of double_text(), so ask it first.  Pure functions, any thread.
  */
 #ifndef SHARED_BASE_DOUBLE_TEXT_H
 #define SHARED_BASE_DOUBLE_TEXT_H
@@ -11,10 +12,12 @@
 enum { DOUBLE_TEXT_SIZE = 32 }; /* room for any text that double_text() gives */
 
 /*
- * number: a JSON number.  Writes the text without a NUL and returns its length.  A number too large for a
- * double gives `Infinity` or `-Infinity`.
+ * number: a JSON number that has a point or an exponent.  Writes the text without a NUL and returns its
+ * length. A number too large for a double gives `Infinity` or `-Infinity`.
  */
 size_t double_text(struct slice number, char ret_text[DOUBLE_TEXT_SIZE]);
+/* True if and only if double_text() would give just these bytes. */
+bool double_text_is_same(struct slice number);
 /*
  * digits * 10^exponent as Java prints the value, without zeros at the end; false for those for which this is
  * not known, which are below 1e-60, from 1e16 on, or negative.
