@@ -2,6 +2,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 
 #include "shared/base/utf.h"
 
@@ -14,6 +15,30 @@ static void put_hex(char *out, const unsigned char *bytes, size_t n)
         *out++ = digits[bytes[i] & 15];
     }
     *out = '\0';
+}
+
+/* Looking an algorithm up takes locks and about as long as hashing a hundred bytes: once is enough. */
+static EVP_MD *md5, *sha;
+static pthread_once_t looked_up = PTHREAD_ONCE_INIT;
+
+static void look_up(void)
+{
+    md5 = EVP_MD_fetch(NULL, "MD5", NULL);
+    sha = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (!md5 || !sha)
+        abort();
+}
+
+static const EVP_MD *md5_method(void)
+{
+    pthread_once(&looked_up, look_up);
+    return md5;
+}
+
+static const EVP_MD *sha256_method(void)
+{
+    pthread_once(&looked_up, look_up);
+    return sha;
 }
 
 static void digest(const EVP_MD *md, struct slice bytes, unsigned char *ret_digest, unsigned want)
@@ -39,7 +64,7 @@ void md5_hex(struct slice text, char ret_hex[MD5_HEX + 1])
         utf_put_java_bytes(text, &java);
         text = sbuf_slice(&java);
     }
-    digest(EVP_md5(), text, bytes, sizeof(bytes));
+    digest(md5_method(), text, bytes, sizeof(bytes));
     put_hex(ret_hex, bytes, sizeof(bytes));
 }
 
@@ -60,7 +85,7 @@ struct md5_stream *md5_stream_new(void)
 
 void md5_stream_reset(struct md5_stream *s)
 {
-    if (!EVP_DigestInit_ex(s->ctx, EVP_md5(), NULL))
+    if (!EVP_DigestInit_ex(s->ctx, md5_method(), NULL))
         abort();
 }
 
@@ -89,7 +114,7 @@ void md5_stream_free(struct md5_stream *s)
 
 void sha256(struct slice bytes, unsigned char ret_digest[SHA256_BYTES])
 {
-    digest(EVP_sha256(), bytes, ret_digest, SHA256_BYTES);
+    digest(sha256_method(), bytes, ret_digest, SHA256_BYTES);
 }
 
 void sha256_hex(struct slice bytes, char ret_hex[SHA256_HEX + 1])
