@@ -86,6 +86,8 @@ size_t json_raw_offset(struct slice body, int unit, bool big, size_t utf8_offset
 void json_put_string(struct sbuf *sb, struct slice s);
 /* The same without the quotes: for texts that are kept ready to send. */
 void json_put_escaped(struct sbuf *sb, struct slice s);
+/* The way back, from any spelling that is well-formed. */
+void json_put_unescaped(struct sbuf *sb, struct slice escaped);
 /* "..." as Jackson writes into a String (schemas, parse trees): as above, but non-BMP and surrogates raw. */
 void json_put_string_raw(struct sbuf *sb, struct slice s);
 

@@ -170,6 +170,44 @@ void json_put_escaped(struct sbuf *sb, struct slice s)
     put_chars(sb, s, false);
 }
 
+void json_put_unescaped(struct sbuf *out, struct slice escaped)
+{
+    static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
+    uint32_t high = 0, unit;
+
+    for (size_t i = 0; i < escaped.n;) {
+        char ch = escaped.p[i];
+        if (ch != '\\' || escaped.p[i + 1] != 'u') {
+            const char *found = NULL;
+            if (high)
+                utf_put(out, high);
+            high = 0;
+            if (ch == '\\') {
+                ch = escaped.p[++i];
+                found = strchr(from, ch);
+            }
+            sbuf_addc(out, found ? to[found - from] : ch);
+            i++;
+            continue;
+        }
+        char digits[5] = { escaped.p[i + 2], escaped.p[i + 3], escaped.p[i + 4], escaped.p[i + 5], '\0' };
+        unit = (uint32_t)strtoul(digits, NULL, 16);
+        i += 6;
+        if (high && utf_is_low(unit)) {
+            utf_put(out, utf_join(high, unit));
+            high = 0;
+            continue;
+        }
+        if (high)
+            utf_put(out, high);
+        high = utf_is_high(unit) ? unit : 0;
+        if (!high)
+            utf_put(out, unit);
+    }
+    if (high)
+        utf_put(out, high);
+}
+
 void json_put_string_raw(struct sbuf *sb, struct slice s)
 {
     sbuf_addc(sb, '"');

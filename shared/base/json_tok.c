@@ -409,7 +409,7 @@ static enum json_token end_string(struct json_tok *t, struct err *err)
     if (t->in_key && t->part.len > t->limits.max_text)
         return fail_limit(t, err, "A key");
     t->text = sbuf_slice(&t->part);
-    t->plain = false;
+    t->plain = t->escaped = false;
     t->state = t->in_key ? S_COLON : S_AFTER;
     return t->in_key ? JSON_TOKEN_KEY : JSON_TOKEN_STRING;
 }
@@ -431,7 +431,7 @@ static enum json_token cut_string(struct json_tok *t, struct err *err)
     if (t->in_key || !t->part.len)
         return JSON_TOKEN_MORE;
     t->text = sbuf_slice(&t->part);
-    t->plain = false;
+    t->plain = t->escaped = false;
     return JSON_TOKEN_PIECE;
 }
 
@@ -512,44 +512,64 @@ static size_t whole_char(const char *p, const char *end, bool *plain, uint64_t *
     return used;
 }
 
-/* A string whose opening quote was read. */
-static inline enum json_token read_string(struct json_tok *t, bool is_key, struct err *err)
+/* An escape that the canonical form has as well. */
+static bool is_canonical_escape(const char *p, const char *end)
 {
-    const char *begin = t->p, *p = begin;
-    uint64_t surplus = 0;
-    bool plain = true;
+    return end - p > 1 && p[1] && strchr("\"\\bfnrt", p[1]);
+}
 
+/*
+ * Reads on in a string as long as what comes can be given as it stands; the text is from `begin` on.  True if
+ * it came to the closing quote.
+ */
+static inline bool read_whole(struct json_tok *t, const char *begin, bool is_key)
+{
+    const char *p = begin;
+    uint64_t surplus = 0;
+    bool closed = false;
+
+    t->plain = true;
+    t->escaped = false;
     for (;;) {
+        size_t n = 0;
         p = plain_end(p, t->end);
         if (p == t->end)
             break;
-        if (*p == '"') {
-            t->text = slice_of(begin, (size_t)(p - begin));
-            t->plain = plain;
-            t->line_base += surplus;
-            t->p = p + 1;
-            t->state = is_key ? S_COLON : S_AFTER;
-            if (is_key && t->text.n > t->limits.max_text)
-                return fail_limit(t, err, "A key");
-            return is_key ? JSON_TOKEN_KEY : JSON_TOKEN_STRING;
-        }
-        if (!((unsigned char)*p & 0x80))
+        closed = *p == '"';
+        if (closed)
             break;
-        size_t n = whole_char(p, t->end, &plain, &surplus);
+        if ((unsigned char)*p & 0x80)
+            n = whole_char(p, t->end, &t->plain, &surplus);
+        else if (*p == '\\' && !is_key && is_canonical_escape(p, t->end))
+            n = 2;
         if (!n)
             break;
+        t->escaped = t->escaped || *p == '\\';
         p += n;
     }
     t->line_base += surplus;
-    t->p = p;
+    t->text = slice_of(begin, (size_t)(p - begin));
+    t->p = p + closed;
+    return closed;
+}
+
+/* A string whose opening quote was read. */
+static inline enum json_token read_string(struct json_tok *t, bool is_key, struct err *err)
+{
+    const char *begin = t->p, *p;
+
+    if (read_whole(t, begin, is_key)) {
+        t->state = is_key ? S_COLON : S_AFTER;
+        if (is_key && t->text.n > t->limits.max_text)
+            return fail_limit(t, err, "A key");
+        return is_key ? JSON_TOKEN_KEY : JSON_TOKEN_STRING;
+    }
+    p = t->p;
     t->state = S_STRING;
     t->in_key = is_key;
     sbuf_reset(&t->part);
-    if (!is_key && p > begin) {
-        t->text = slice_of(begin, (size_t)(p - begin));
-        t->plain = plain;
+    if (!is_key && p > begin)
         return JSON_TOKEN_PIECE;
-    }
     if ((size_t)(p - begin) > t->limits.max_text)
         return fail_limit(t, err, "A key");
     sbuf_add(&t->part, begin, (size_t)(p - begin));
@@ -564,17 +584,11 @@ static enum json_token continue_string(struct json_tok *t, struct err *err)
     sbuf_reset(&t->part);
     if (t->escape || t->tail_count || t->high)
         return read_rest(t, err);
-    const char *run = plain_end(t->p, t->end);
-    if (run == t->p)
-        return read_rest(t, err);
-    t->text = slice_of(t->p, (size_t)(run - t->p));
-    t->plain = true;
-    t->p = run;
-    if (run == t->end || *run != '"')
-        return JSON_TOKEN_PIECE;
-    t->p++;
-    t->state = S_AFTER;
-    return JSON_TOKEN_STRING;
+    if (read_whole(t, t->p, false)) {
+        t->state = S_AFTER;
+        return JSON_TOKEN_STRING;
+    }
+    return t->text.n ? JSON_TOKEN_PIECE : read_rest(t, err);
 }
 
 /* Numbers. */
@@ -600,6 +614,60 @@ static inline const char *digits_end(const char *p, const char *end)
     while (p < end && is_digit(*p))
         p++;
     return p;
+}
+
+#if defined(__SSE2__)
+static inline uint32_t digits_of(const char *p)
+{
+    __m128i v = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)(const void *)p), _mm_set1_epi8('0'));
+
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(9)), v));
+}
+
+static inline uint32_t points_of(const char *p)
+{
+    return (uint32_t)_mm_movemask_epi8(
+        _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)p), _mm_set1_epi8('.')));
+}
+#endif
+
+/*
+ * The end of a number without an exponent that ends in front of `end`, as nearly all do; else NULL.  What is
+ * found here, number_end() finds as well.
+ */
+static inline const char *simple_number_end(const char *p, const char *end, enum number *number)
+{
+    const char *first = p;
+
+#if defined(__SSE2__)
+    /* without branches on how many digits there are, which nobody can foretell */
+    if (end - p >= 32) {
+        uint32_t digits = digits_of(p) | digits_of(p + 16) << 16, points = points_of(p) | points_of(p + 16)
+                                                                                              << 16;
+        uint32_t behind = ~(digits | points);
+        if (!behind || (behind & 1))
+            return NULL;
+        points &= behind ^ (behind - 1);
+        p += __builtin_ctz(behind);
+        if ((*p | 0x20) == 'e' || (*first == '0' && (digits & 2)))
+            return NULL;
+        *number = points ? N_FRACTION : N_INT;
+        /* one point, with digits on both sides */
+        return (points & (points - 1)) || (points & 1) || (points & (behind >> 1)) ? NULL : p;
+    }
+#endif
+    p = digits_end(p, end);
+    if (p == first || p == end || (*first == '0' && p > first + 1))
+        return NULL;
+    *number = N_INT;
+    if (*p == '.') {
+        first = ++p;
+        p = digits_end(p, end);
+        if (p == first || p == end)
+            return NULL;
+        *number = N_FRACTION;
+    }
+    return (*p | 0x20) == 'e' ? NULL : p;
 }
 
 /* What a byte that follows the digits of a number means. */
@@ -707,8 +775,16 @@ static inline enum json_token read_number(struct json_tok *t, struct err *err)
 {
     const char *begin = t->p;
     enum number number = N_SIGN;
-    const char *p = number_end(begin + (*begin == '-'), t->end, &number);
+    const char *p = simple_number_end(begin + (*begin == '-'), t->end, &number);
 
+    if (p && (size_t)(p - begin) <= t->limits.max_text) {
+        t->p = p;
+        t->text = slice_of(begin, (size_t)(p - begin));
+        t->state = S_AFTER;
+        return number == N_INT ? JSON_TOKEN_INT : JSON_TOKEN_FLOAT;
+    }
+    number = N_SIGN;
+    p = number_end(begin + (*begin == '-'), t->end, &number);
     if (p < t->end) {
         t->p = p;
         return give_number(t, err, number, slice_of(begin, (size_t)(p - begin)));
@@ -799,7 +875,7 @@ static enum json_token open_level(struct json_tok *t, struct err *err, bool is_o
         return fail_at(t, err, offset_of(t, t->p), text.p);
     }
     if (t->depth == t->cap) {
-        t->cap = t->cap ? t->cap * 2 : 32;
+        t->cap = t->cap ? t->cap * 2 : 8;
         t->levels = xrealloc(t->levels, t->cap * sizeof(*t->levels));
     }
     t->levels[t->depth++] = (struct json_tok_level){ at.line, at.column, is_object };
@@ -875,6 +951,17 @@ enum json_token json_tok_next(struct json_tok *t, struct err *err)
 {
     enum json_token token;
 
+    /* documents without blanks are nearly all of this */
+    if (t->end - t->p > 1 && (unsigned char)t->p[1] > ' ') {
+        if (t->state == S_AFTER && *t->p == ',' && t->depth) {
+            t->p++;
+            return t->levels[t->depth - 1].is_object ? read_key(t, err) : read_value(t, err);
+        }
+        if (t->state == S_COLON && *t->p == ':') {
+            t->p++;
+            return read_value(t, err);
+        }
+    }
     for (;;) {
         switch ((enum state)t->state) {
         case S_STRING:

@@ -53,7 +53,8 @@ struct json_tok_level;
 struct json_tok {
     /* for the caller, about the token that json_tok_next() gave */
     struct slice text;
-    bool plain; /* of KEY, STRING, PIECE: the text stands between quotes in the canonical form as it is */
+    bool plain;   /* of KEY, STRING, PIECE: the text stands between quotes in the canonical form as it is */
+    bool escaped; /* of STRING, PIECE: the text still has its escapes; json_put_unescaped() gives the value */
 
     /* the tokenizer's own */
     const char *p, *end; /* what is left of the fed bytes */

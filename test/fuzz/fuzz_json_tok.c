@@ -44,8 +44,12 @@ static void by_tokens(struct slice text, size_t piece, struct sbuf *out)
             json_tok_end(&tok);
         at += n;
         while ((token = json_tok_next(&tok, &err)) > JSON_TOKEN_END) {
-            if (token == JSON_TOKEN_PIECE || token == JSON_TOKEN_STRING)
-                sbuf_add_slice(&string, tok.text);
+            if (token == JSON_TOKEN_PIECE || token == JSON_TOKEN_STRING) {
+                if (tok.escaped)
+                    json_put_unescaped(&string, tok.text);
+                else
+                    sbuf_add_slice(&string, tok.text);
+            }
             if (token == JSON_TOKEN_PIECE)
                 continue;
             bool has_text = token >= JSON_TOKEN_INT && token <= JSON_TOKEN_KEY;
