@@ -14,6 +14,8 @@ enum {
     DROPPED = 2 << 20, /* so much is kept of text that may be dropped: what the caches hold */
 };
 
+static const size_t NO_RUN = SIZE_MAX / 2;
+
 /* An open object. */
 struct canon_level {
     uint64_t start; /* of its bracket in the log */
@@ -78,6 +80,8 @@ static void start(struct canon *c)
     c->hashed = c->moved = 0;
     c->unsorted = c->dropped = c->stale = false;
     c->depth = c->entry_count = 0;
+    c->input = NULL;
+    c->run = c->run_end = NO_RUN;
     sbuf_reset(&c->keys);
     hasher_reset(c->hasher);
 }
@@ -86,7 +90,6 @@ void canon_init(struct canon *c, const struct canon_options *options)
 {
     *c = (struct canon){ .options = *options };
     c->keys = c->scratch = (struct sbuf)SBUF_INIT(SBUF_NO_LIMIT);
-    sbuf_add(&c->keys, "", 0); /* so that there is an address even for an empty key */
     start(c);
 }
 
@@ -110,34 +113,111 @@ void canon_restart(struct canon *c)
     start(c);
 }
 
+/* Where the canonical form ends that there is so far: in the log, and behind that in the run. */
+static uint64_t canon_end(const struct canon *c)
+{
+    return spill_end(&c->log) + (c->run_end - c->run);
+}
+
 uint64_t canon_size(const struct canon *c)
 {
-    return spill_end(&c->log) + c->moved;
+    return canon_end(c) + c->moved;
+}
+
+/* Input. */
+
+static void end_run(struct canon *c)
+{
+    if (c->run_end > c->run)
+        spill_add(&c->log, c->input + c->run, c->run_end - c->run);
+    c->run = c->run_end;
+}
+
+void canon_input(struct canon *c, const char *bytes)
+{
+    c->input = bytes;
+}
+
+/* True if all of the canonical form stands in the input: then it needs no log. */
+static bool hash_input(struct canon *c)
+{
+    size_t n = c->run_end - c->run;
+
+    if (spill_end(&c->log) || c->options.keep || c->unsorted)
+        return false;
+    hasher_add(hasher_of(c), c->input + c->run, n);
+    hasher_wait(c->hasher);
+    c->hashed = c->log.base = n;
+    return true;
+}
+
+void canon_input_end(struct canon *c, bool complete)
+{
+    if (!complete || !hash_input(c))
+        end_run(c);
+    c->input = NULL;
+    c->run = c->run_end = NO_RUN;
+}
+
+/*
+ * Takes n bytes of canonical text with its lead into the run.  The tokenizer has seen to it that nothing but
+ * the lead, the token and blanks stands between the end of the run and `used`: if that is as much as the
+ * canonical form has, there are no blanks.  Not so for what follows a cut, because a part of it may have
+ * stood there: NO_RUN is too far away for any n.
+ */
+static inline bool extend_run(struct canon *c, struct canon_place place, size_t n)
+{
+    if (place.used - c->run_end != n + (place.lead != 0))
+        return false;
+    c->run_end = place.used;
+    if (c->run_end - c->run >= WINDOW)
+        end_run(c);
+    return true;
+}
+
+/* Begins to write a token into the log by itself. */
+static void begin_text(struct canon *c, struct canon_place place)
+{
+    end_run(c);
+    c->run = c->run_end = place.used;
+    if (place.lead)
+        spill_addc(&c->log, place.lead);
+}
+
+static void put(struct canon *c, struct canon_place place, struct slice text)
+{
+    if (extend_run(c, place, text.n))
+        return;
+    begin_text(c, place);
+    spill_add(&c->log, text.p, text.n);
 }
 
 /* Scalars. */
 
-void canon_word(struct canon *c, struct slice word)
+void canon_word(struct canon *c, struct canon_place place, struct slice word)
 {
-    char *to = spill_room(&c->log, word.n);
-
-    memcpy(to, word.p, word.n);
-    c->log.n += word.n;
+    put(c, place, word);
 }
 
-void canon_int(struct canon *c, struct slice number)
+void canon_int(struct canon *c, struct canon_place place, struct slice number)
 {
-    if (number.n == 2 && number.p[0] == '-' && number.p[1] == '0')
+    if (number.n == 2 && number.p[0] == '-' && number.p[1] == '0') {
+        begin_text(c, place);
         spill_addc(&c->log, '0');
-    else
-        spill_add(&c->log, number.p, number.n);
+        return;
+    }
+    put(c, place, number);
 }
 
-struct slice canon_float(struct canon *c, struct slice number)
+struct slice canon_float(struct canon *c, struct canon_place place, struct slice number)
 {
+    if (double_text_is_same(number)) {
+        put(c, place, number);
+        return number;
+    }
+    begin_text(c, place);
     char *to = spill_room(&c->log, DOUBLE_TEXT_SIZE + 2);
     size_t n = double_text(number, to);
-
     if (to[n - 1] != 'y') {
         c->log.n += n;
         return slice_of(to, n);
@@ -161,54 +241,23 @@ static void add_escaped(struct canon *c, struct slice text)
     }
 }
 
-void canon_part(struct canon *c, struct slice text, bool plain)
+void canon_string(struct canon *c, struct canon_place place, bool opens, struct slice text, bool plain,
+                  bool closes)
 {
+    if (plain && extend_run(c, place, text.n + opens + closes))
+        return;
+    begin_text(c, place);
+    if (opens)
+        spill_addc(&c->log, '"');
     if (plain)
         spill_add(&c->log, text.p, text.n);
     else
         add_escaped(c, text);
+    if (closes)
+        spill_addc(&c->log, '"');
 }
 
 /* Sorting. */
-
-/* The text of which `escaped` is the canonical form. */
-static void put_unescaped(struct sbuf *out, struct slice escaped)
-{
-    static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
-    uint32_t high = 0, unit;
-
-    for (size_t i = 0; i < escaped.n;) {
-        char ch = escaped.p[i];
-        if (ch != '\\' || escaped.p[i + 1] != 'u') {
-            const char *found = NULL;
-            if (high)
-                utf_put(out, high);
-            high = 0;
-            if (ch == '\\') {
-                ch = escaped.p[++i];
-                found = strchr(from, ch);
-            }
-            sbuf_addc(out, found ? to[found - from] : ch);
-            i++;
-            continue;
-        }
-        char digits[5] = { escaped.p[i + 2], escaped.p[i + 3], escaped.p[i + 4], escaped.p[i + 5], '\0' };
-        unit = (uint32_t)strtoul(digits, NULL, 16);
-        i += 6;
-        if (high && utf_is_low(unit)) {
-            utf_put(out, utf_join(high, unit));
-            high = 0;
-            continue;
-        }
-        if (high)
-            utf_put(out, high);
-        high = utf_is_high(unit) ? unit : 0;
-        if (!high)
-            utf_put(out, unit);
-    }
-    if (high)
-        utf_put(out, high);
-}
 
 static uint64_t prefix_of(struct slice key)
 {
@@ -247,7 +296,7 @@ static void scan_byte(struct canon *c, struct scan *s, char b, uint64_t at)
             s->in_string = false;
             if (s->in_key) {
                 size_t key_at = c->keys.len;
-                put_unescaped(&c->keys, sbuf_slice(&c->scratch));
+                json_put_unescaped(&c->keys, sbuf_slice(&c->scratch));
                 add_entry(c, s->key_at, key_at);
             }
             s->in_key = false;
@@ -290,6 +339,7 @@ static void begin_sorting(struct canon *c, struct canon_level *level)
     }
     if (level->start < c->log.base)
         buf = xmalloc(WINDOW);
+    sbuf_add(&c->keys, "", 0); /* so that there is an address even for an empty key */
     level->sorting = true;
     level->first_entry = c->entry_count;
     level->first_key = c->keys.len;
@@ -403,32 +453,34 @@ static bool sort_object(struct canon *c, const struct canon_level *level, struct
 
 /* Containers. */
 
-void canon_open(struct canon *c, char bracket)
+void canon_open(struct canon *c, struct canon_place place, char bracket)
 {
-    if (bracket == '{') {
-        if (c->depth == c->level_cap) {
-            c->level_cap = c->level_cap ? 2 * c->level_cap : 32;
-            c->levels = xrealloc(c->levels, c->level_cap * sizeof(*c->levels));
-        }
-        c->levels[c->depth++] = (struct canon_level){ .start = spill_end(&c->log) };
+    put(c, place, slice_of(&bracket, 1));
+    if (bracket != '{')
+        return;
+    if (c->depth == c->level_cap) {
+        c->level_cap = c->level_cap ? 2 * c->level_cap : 8;
+        c->levels = xrealloc(c->levels, c->level_cap * sizeof(*c->levels));
     }
-    spill_addc(&c->log, bracket);
+    c->levels[c->depth++] = (struct canon_level){ .start = canon_end(c) - 1 };
 }
 
-void canon_close_array(struct canon *c)
+void canon_close_array(struct canon *c, size_t used)
 {
-    spill_addc(&c->log, ']');
+    put(c, (struct canon_place){ .used = used }, SLICE("]"));
 }
 
-bool canon_close_object(struct canon *c, struct slice *ret_key)
+bool canon_close_object(struct canon *c, size_t used, struct slice *ret_key)
 {
     struct canon_level *level = &c->levels[--c->depth];
+    const struct canon_place place = { .used = used };
     bool equal;
 
     if (!level->sorting) {
-        spill_addc(&c->log, '}');
+        put(c, place, SLICE("}"));
         return false;
     }
+    begin_text(c, place);
     equal = sort_object(c, level, ret_key);
     if (equal)
         spill_addc(&c->log, '}'); /* the size is still asked for */
@@ -438,38 +490,26 @@ bool canon_close_object(struct canon *c, struct slice *ret_key)
     return equal;
 }
 
-void canon_key(struct canon *c, struct slice key, bool plain, bool in_order)
+void canon_key(struct canon *c, struct slice key, bool plain, bool in_order, size_t used)
 {
     struct canon_level *level = &c->levels[c->depth - 1];
+    const struct canon_place place = { level->any ? ',' : 0, used };
 
     if (!in_order && !level->sorting) {
         if (c->dropped) {
             c->stale = true;
             return;
         }
+        end_run(c);
         begin_sorting(c, level);
     }
-    if (level->any)
-        canon_comma(c);
     level->any = true;
     if (level->sorting) {
         size_t key_at = c->keys.len;
         sbuf_add_slice(&c->keys, key);
-        add_entry(c, spill_end(&c->log), key_at);
+        add_entry(c, canon_end(c) + (place.lead != 0), key_at);
     }
-    if (plain && key.n < PART) {
-        char *to = spill_room(&c->log, key.n + 3);
-        to[0] = '"';
-        memcpy(to + 1, key.p, key.n);
-        to[key.n + 1] = '"';
-        to[key.n + 2] = ':';
-        c->log.n += key.n + 3;
-        return;
-    }
-    canon_quote(c);
-    canon_part(c, key, plain);
-    canon_quote(c);
-    spill_addc(&c->log, ':');
+    canon_string(c, place, true, key, plain, true);
 }
 
 /* The end. */

@@ -9,6 +9,9 @@
  * are nested, and only the keys of objects that are open are in memory.  At the end the references are
  * followed.
  *
+ * What already stands in the input as the canonical form has it is not taken token by token: it becomes a
+ * run, which grows while nothing but canonical text goes by and goes into the log as one piece.
+ *
  * With `repeatable`, bytes that were hashed are dropped instead of being written to a file; a key that is out
  * of order after that makes the writer `stale`: the object has to come a second time.
  */
@@ -44,6 +47,9 @@ struct canon {
     size_t entry_count, entry_cap;
     struct sbuf keys; /* of the entries */
     struct sbuf scratch;
+    /* the input that is at hand, and the run in it: text that belongs behind the log */
+    const char *input;
+    size_t run, run_end;
 };
 
 void canon_init(struct canon *c, const struct canon_options *options);
@@ -51,30 +57,38 @@ void canon_release(struct canon *c);
 /* Starts anew, for the second time; nothing is dropped then. */
 void canon_restart(struct canon *c);
 
-/* The value's place (after a comma, if need be) is the caller's business: canon_comma(). */
-static inline void canon_comma(struct canon *c)
-{
-    spill_addc(&c->log, ',');
-}
+/* The next bytes of the input, borrowed until canon_input_end(); what is written is in them or was cut. */
+void canon_input(struct canon *c, const char *bytes);
+/* complete: the object ended in them */
+void canon_input_end(struct canon *c, bool complete);
 
-void canon_open(struct canon *c, char bracket);
+/*
+ * Where a token stands: `lead` is the comma or colon in front of it, or 0; `used` is where it ends in the
+ * input that is at hand.
+ */
+struct canon_place {
+    char lead;
+    size_t used;
+};
+
+void canon_open(struct canon *c, struct canon_place place, char bracket);
 /* The end of an array. */
-void canon_close_array(struct canon *c);
+void canon_close_array(struct canon *c, size_t used);
 /* The end of an object; true if two keys are equal, *ret_key is the first such one, borrowed until the next
  * call. */
-bool canon_close_object(struct canon *c, struct slice *ret_key);
-/* in_order: it is behind the key before it, or the first one. Writes the comma, too. */
-void canon_key(struct canon *c, struct slice key, bool plain, bool in_order);
-void canon_int(struct canon *c, struct slice number);
+bool canon_close_object(struct canon *c, size_t used, struct slice *ret_key);
+/* in_order: it is behind the key before it, or the first one. Finds the lead itself. */
+void canon_key(struct canon *c, struct slice key, bool plain, bool in_order, size_t used);
+void canon_int(struct canon *c, struct canon_place place, struct slice number);
 /* Also gives the text (without quotes), borrowed until the next call. */
-struct slice canon_float(struct canon *c, struct slice number);
-void canon_word(struct canon *c, struct slice word);
-static inline void canon_quote(struct canon *c)
-{
-    spill_addc(&c->log, '"');
-}
-/* A part of a string that is between quotes. */
-void canon_part(struct canon *c, struct slice text, bool plain);
+struct slice canon_float(struct canon *c, struct canon_place place, struct slice number);
+void canon_word(struct canon *c, struct canon_place place, struct slice word);
+/*
+ * A string, or a part of one, with the quotes that belong to it.  plain: the text is the canonical one, and
+ * stands in the input that is at hand.
+ */
+void canon_string(struct canon *c, struct canon_place place, bool opens, struct slice text, bool plain,
+                  bool closes);
 
 /* Bytes of the canonical form so far. */
 uint64_t canon_size(const struct canon *c);

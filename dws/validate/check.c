@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "shared/base/json.h"
 #include "shared/base/utf.h"
 
 /*
@@ -98,9 +99,7 @@ static void place_element(struct check_job *job, struct frame *f)
         if (!surplus && (!node->item_count || f->count < node->item_count))
             job->node = node->items + (node->item_count ? (uint32_t)f->count : 0);
     }
-    f->count++;
-    if (job->writing && f->count > 1)
-        canon_comma(&job->canon);
+    job->lead = f->count++ ? ',' : '\0';
 }
 
 static inline void place_value(struct check_job *job)
@@ -110,9 +109,11 @@ static inline void place_value(struct check_job *job)
     if (!f) {
         job->node = 1;
         job->meta = &job->program->meta;
+        job->lead = '\0';
     } else if (f->is_object) {
         job->node = f->child;
         job->meta = f->child_meta;
+        job->lead = ':';
     } else {
         place_element(job, f);
     }
@@ -128,6 +129,12 @@ static inline void value_done(struct check_job *job)
         if (id_ref && job_handles(job, id_ref))
             job_found_id(job, id_ref, job_key(job, f));
     }
+}
+
+/* Where the token that is at hand goes in the canonical form. */
+static inline struct canon_place place_in_canon(const struct check_job *job, char lead)
+{
+    return (struct canon_place){ lead, json_tok_used(&job->tok) };
 }
 
 /* Scalars. */
@@ -150,11 +157,12 @@ static void do_number(struct check_job *job, bool integer, struct slice number)
             job_check_bounds(job, node, node->kind == NODE_INTEGER, number);
     }
     if (job->writing) {
+        struct canon_place place = place_in_canon(job, job->lead);
         struct slice text = number;
         if (integer)
-            canon_int(&job->canon, number);
+            canon_int(&job->canon, place, number);
         else
-            text = canon_float(&job->canon, number);
+            text = canon_float(&job->canon, place, number);
         if ((selections = selected(job))) {
             text = slice_is(text, "-0") ? SLICE("0") : text;
             meta_text_value(job, selections, text, text.n, false);
@@ -179,7 +187,7 @@ static void do_word(struct check_job *job, enum json_token token)
             wrong_type(job, node, is_null ? "null" : "boolean");
     }
     if (job->writing) {
-        canon_word(&job->canon, words[token]);
+        canon_word(&job->canon, place_in_canon(job, job->lead), words[token]);
         if (selected(job))
             meta_text_value(job, selected(job), words[token], words[token].n, is_null);
     }
@@ -193,7 +201,7 @@ static void begin_string(struct check_job *job)
     struct string_state *s = &job->string;
 
     place_value(job);
-    *s = (struct string_state){ .active = true };
+    *s = (struct string_state){ .active = true, .lead = job->lead };
     if (job->node) {
         const struct node *node = node_of(job, job->node);
         if (node->kind != NODE_STRING)
@@ -205,17 +213,26 @@ static void begin_string(struct check_job *job)
     s->writing = job->writing && !(s->id_ref && job->options.map_id);
     s->keep = s->id_ref || s->selections;
     s->keep_limit = s->id_ref ? job->options.max_text : (size_t)job->options.max_metadata + 1;
-    sbuf_reset(&job->text);
-    if (s->writing)
-        canon_quote(&job->canon);
+    if (s->keep)
+        sbuf_reset(&job->text);
 }
 
-static void string_part(struct check_job *job, struct slice text, bool plain)
+static void string_part(struct check_job *job, bool last)
 {
     struct string_state *s = &job->string;
+    struct slice text = job->tok.text;
+    bool plain = job->tok.plain;
 
+    if (job->tok.escaped && (s->keep || !plain)) {
+        plain = false;
+        sbuf_reset(&job->unescaped);
+        json_put_unescaped(&job->unescaped, text);
+        text = sbuf_slice(&job->unescaped);
+    }
     if (s->writing)
-        canon_part(&job->canon, text, plain);
+        canon_string(&job->canon, place_in_canon(job, s->opened ? '\0' : s->lead), !s->opened, text, plain,
+                     last);
+    s->opened = true;
     if (!s->keep)
         return;
     s->bytes += text.n;
@@ -229,12 +246,12 @@ static void string_part(struct check_job *job, struct slice text, bool plain)
     sbuf_add(&job->text, text.p, text.n < room ? text.n : room);
 }
 
-static void end_string(struct check_job *job)
+/* The end of an id, or of a string that is wanted for the metadata. */
+static void end_kept_string(struct check_job *job)
 {
     struct string_state *s = &job->string;
     struct slice text = sbuf_slice(&job->text);
 
-    s->active = false;
     if (s->id_ref) {
         job_found_id(job, s->id_ref, text);
         if (job->options.map_id && s->selections) {
@@ -243,30 +260,29 @@ static void end_string(struct check_job *job)
             s->units = utf_units(text);
         }
     }
-    if (s->writing) {
-        canon_quote(&job->canon);
-    } else if (job->writing && s->id_ref) {
-        canon_quote(&job->canon);
-        canon_part(&job->canon, s->selections ? text : job_mapped(job, s->id_ref, text), false);
-        canon_quote(&job->canon);
-    }
+    if (!s->writing && job->writing && s->id_ref)
+        canon_string(&job->canon, place_in_canon(job, s->lead), true,
+                     s->selections ? text : job_mapped(job, s->id_ref, text), false, true);
     if (s->selections && job->writing) {
         meta_text_value(job, s->selections, text, s->bytes, false);
         meta_count_value(job, s->selections, s->units);
     }
-    value_done(job);
 }
 
-static void do_string(struct check_job *job, struct slice text, bool plain, bool last)
+static void do_string(struct check_job *job, bool last)
 {
     if (!job->string.active)
         begin_string(job);
     if (!job->stopped)
-        string_part(job, text, plain);
-    if (last && !job->stopped)
-        end_string(job);
-    if (last)
-        job->string.active = false;
+        string_part(job, last);
+    if (!last)
+        return;
+    job->string.active = false;
+    if (job->stopped)
+        return;
+    if (job->string.keep)
+        end_kept_string(job);
+    value_done(job);
 }
 
 /* Containers. */
@@ -274,7 +290,7 @@ static void do_string(struct check_job *job, struct slice text, bool plain, bool
 static struct frame *push_frame(struct check_job *job, bool is_object)
 {
     if (job->depth == job->frame_cap) {
-        job->frame_cap = job->frame_cap ? 2 * job->frame_cap : 32;
+        job->frame_cap = job->frame_cap ? 2 * job->frame_cap : 8;
         job->frames = xrealloc(job->frames, job->frame_cap * sizeof(*job->frames));
     }
     struct frame *f = &job->frames[job->depth++];
@@ -308,7 +324,7 @@ static void do_open(struct check_job *job, bool is_object)
         sbuf_added(&job->seen, bytes);
     }
     if (job->writing)
-        canon_open(&job->canon, is_object ? '{' : '[');
+        canon_open(&job->canon, place_in_canon(job, job->lead), is_object ? '{' : '[');
 }
 
 static void check_end_of(struct check_job *job, const struct frame *f)
@@ -352,8 +368,8 @@ static void do_close(struct check_job *job)
     }
     if (job->writing) {
         if (!f->is_object)
-            canon_close_array(&job->canon);
-        else if (canon_close_object(&job->canon, &key))
+            canon_close_array(&job->canon, json_tok_used(&job->tok));
+        else if (canon_close_object(&job->canon, json_tok_used(&job->tok), &key))
             found_equal_keys(job, key);
         if (f->meta && f->meta->selections)
             meta_count_value(job, f->meta->selections, f->count);
@@ -423,7 +439,7 @@ static void take_key(struct check_job *job, struct frame *f, struct slice key, b
     if (job->writing) {
         struct slice before = slice_of(job->keys.p + f->canon_at, f->canon_n);
         canon_key(&job->canon, canonical, plain && canonical.p == key.p,
-                  first || is_behind(before, canonical));
+                  first || is_behind(before, canonical), json_tok_used(&job->tok));
         if (job->canon.stale)
             job->writing = false;
     }
@@ -520,9 +536,8 @@ struct check_job *check_begin(struct check_program *program, const struct check_
     set_defaults(o);
     job->counter = o->counter ? o->counter : &job->own_counter;
     job->keys = job->seen = job->text = job->meta_text = (struct sbuf)SBUF_INIT(SBUF_NO_LIMIT);
-    job->key_peak_path = job->sort_problem = (struct sbuf)SBUF_INIT(SBUF_NO_LIMIT);
+    job->unescaped = job->key_peak_path = job->sort_problem = (struct sbuf)SBUF_INIT(SBUF_NO_LIMIT);
     sbuf_add(&job->keys, "", 0);
-    sbuf_add(&job->text, "", 0);
     start_reading(job);
     canon_init(&job->canon, &(struct canon_options){ .memory = o->memory,
                                                      .temp_dir = o->temp_dir,
@@ -530,7 +545,8 @@ struct check_job *check_begin(struct check_program *program, const struct check_
                                                      .repeatable = o->repeatable,
                                                      .threads = !o->no_threads });
     job->writing = job->final = !o->only_check;
-    job->handling = xcalloc(program->id_type_count + 1, sizeof(*job->handling));
+    if (program->id_type_count)
+        job->handling = arena_zalloc(&job->arena, program->id_type_count * sizeof(*job->handling));
     for (size_t i = 0; i < program->id_type_count; i++) {
         if (is_listed(o->id_types, o->id_type_count, program->id_types[i]))
             job->handling[i] = ID_HANDLED;
@@ -538,7 +554,8 @@ struct check_job *check_begin(struct check_program *program, const struct check_
             is_listed(o->unavailable_id_types, o->unavailable_id_type_count, program->id_types[i]))
             job->handling[i] = ID_UNAVAILABLE;
     }
-    job->values = xcalloc(program->selection_count + 1, sizeof(*job->values));
+    if (program->selection_count)
+        job->values = arena_zalloc(&job->arena, program->selection_count * sizeof(*job->values));
     if (!program->is_structure) {
         AUTO_SBUF(message, SBUF_NO_LIMIT);
         sbuf_adds(&message, "Data of type other than structure couldn't be stored in workspace");
@@ -557,13 +574,12 @@ void check_free(struct check_job *job)
     sbuf_release(&job->keys);
     sbuf_release(&job->seen);
     sbuf_release(&job->text);
+    sbuf_release(&job->unescaped);
     sbuf_release(&job->meta_text);
     sbuf_release(&job->key_peak_path);
     sbuf_release(&job->sort_problem);
-    free(job->handling);
     free(job->ids);
     free(job->id_table);
-    free(job->values);
     arena_release(&job->id_arena);
     arena_release(&job->arena);
     err_clear(&job->problem);
@@ -580,7 +596,7 @@ static inline void do_token(struct check_job *job, enum json_token token)
         break;
     case JSON_TOKEN_PIECE:
     case JSON_TOKEN_STRING:
-        do_string(job, job->tok.text, job->tok.plain, token == JSON_TOKEN_STRING);
+        do_string(job, token == JSON_TOKEN_STRING);
         break;
     case JSON_TOKEN_INT:
     case JSON_TOKEN_FLOAT:
@@ -604,6 +620,7 @@ static enum check_status run(struct check_job *job)
 {
     enum json_token token;
 
+    canon_input(&job->canon, job->tok.fed);
     for (;;) {
         token = json_tok_next(&job->tok, &job->problem);
         if (token <= JSON_TOKEN_END)
@@ -611,6 +628,7 @@ static enum check_status run(struct check_job *job)
         if (!job->stopped)
             do_token(job, token);
     }
+    canon_input_end(&job->canon, token == JSON_TOKEN_END);
     if (token == JSON_TOKEN_ERROR)
         job->failed = CHECK_JSON;
     job->done = token == JSON_TOKEN_END;
@@ -636,7 +654,7 @@ enum check_status check_feed(struct check_job *job, const char *bytes, size_t n,
 
 static void give_ids(struct check_job *job)
 {
-    struct check_id *ids = arena_alloc(&job->arena, (job->id_count + 1) * sizeof(*ids));
+    struct check_id *ids = job->id_count ? arena_alloc(&job->arena, job->id_count * sizeof(*ids)) : NULL;
 
     for (size_t i = 0; i < job->id_count; i++) {
         const struct found_id *found = &job->ids[i];
@@ -726,7 +744,8 @@ static enum check_status ask_again(struct check_job *job)
     job->key_cost = job->key_peak = 0;
     sbuf_reset(&job->key_peak_path);
     sbuf_reset(&job->sort_problem);
-    memset(job->values, 0, (job->program->selection_count + 1) * sizeof(*job->values));
+    if (job->values)
+        memset(job->values, 0, job->program->selection_count * sizeof(*job->values));
     sbuf_reset(&job->meta_text);
     return CHECK_AGAIN;
 }

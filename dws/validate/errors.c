@@ -60,6 +60,8 @@ void job_error(struct check_job *job, const char *code, bool fatal, size_t depth
         sbuf_adds(&text, at);
         sbuf_add_slice(&text, sbuf_slice(&location));
     }
+    if (!job->errors)
+        job->errors = arena_alloc(&job->arena, MAX_ERRORS * sizeof(*job->errors));
     job->errors[job->result.error_count++] = (struct check_error){
         .code = code,
         .fatal = fatal,
@@ -68,7 +70,7 @@ void job_error(struct check_job *job, const char *code, bool fatal, size_t depth
         .path = make_path(job, depth),
         .path_count = depth,
     };
-    if (fatal || job->result.error_count == ARRAY_LEN(job->errors))
+    if (fatal || job->result.error_count == MAX_ERRORS)
         job->stopped = true;
     job->outcome = CHECK_INVALID;
 }

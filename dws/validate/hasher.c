@@ -2,8 +2,10 @@
 
 #include <pthread.h>
 
-/* Below this a thread costs more than it gains. */
-enum { THREAD_FROM = 1 << 19 };
+enum {
+    THREAD_FROM = 1 << 19, /* below this a thread costs more than it gains */
+    STEP = 1 << 18,        /* bytes at a time, so that others need not wait long for the end of one */
+};
 
 struct hasher {
     struct md5_stream *md5;
@@ -13,9 +15,9 @@ struct hasher {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     /* under the lock */
-    const char *bytes;
+    const char *bytes; /* that are waiting */
     size_t n;
-    bool busy, ending;
+    bool busy, ending; /* busy: with bytes that are waiting no more */
 };
 
 static void *work(void *arg)
@@ -24,15 +26,21 @@ static void *work(void *arg)
 
     pthread_mutex_lock(&h->lock);
     for (;;) {
-        while (!h->busy && !h->ending)
+        while (!h->n && !h->ending)
             pthread_cond_wait(&h->changed, &h->lock);
-        if (!h->busy)
+        if (!h->n)
             break;
+        const char *bytes = h->bytes;
+        size_t n = h->n < STEP ? h->n : STEP;
+        h->bytes += n;
+        h->n -= n;
+        h->busy = true;
         pthread_mutex_unlock(&h->lock);
-        md5_stream_update(h->md5, h->bytes, h->n);
+        md5_stream_update(h->md5, bytes, n);
         pthread_mutex_lock(&h->lock);
         h->busy = false;
-        pthread_cond_broadcast(&h->changed);
+        if (!h->n)
+            pthread_cond_broadcast(&h->changed);
     }
     pthread_mutex_unlock(&h->lock);
     return NULL;
@@ -82,13 +90,18 @@ void hasher_reset(struct hasher *h)
     h->total = 0;
 }
 
+static void wait_locked(struct hasher *h)
+{
+    while (h->n || h->busy)
+        pthread_cond_wait(&h->changed, &h->lock);
+}
+
 void hasher_wait(struct hasher *h)
 {
     if (!h || !h->running)
         return;
     pthread_mutex_lock(&h->lock);
-    while (h->busy)
-        pthread_cond_wait(&h->changed, &h->lock);
+    wait_locked(h);
     pthread_mutex_unlock(&h->lock);
 }
 
@@ -104,12 +117,14 @@ void hasher_add(struct hasher *h, const char *bytes, size_t n)
         return;
     }
     pthread_mutex_lock(&h->lock);
-    while (h->busy)
-        pthread_cond_wait(&h->changed, &h->lock);
-    h->bytes = bytes;
-    h->n = n;
-    h->busy = true;
-    pthread_cond_broadcast(&h->changed);
+    if (h->n && h->bytes + h->n != bytes)
+        wait_locked(h);
+    bool idle = !h->n && !h->busy;
+    if (!h->n)
+        h->bytes = bytes;
+    h->n += n;
+    if (idle)
+        pthread_cond_broadcast(&h->changed);
     pthread_mutex_unlock(&h->lock);
 }
 

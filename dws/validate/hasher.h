@@ -1,7 +1,8 @@
 /*
  * hasher: MD5 of a long text, on a second thread when it is worth it.  hasher_add() borrows the bytes until
- * hasher_wait() or the next hasher_add() has returned. One hasher belongs to one thread at a
- * time.  hasher_wait(), hasher_reset() and hasher_free() accept NULL.
+ * hasher_wait() has returned; it waits itself unless they follow those before them in memory or nothing is
+ * left to do. One hasher belongs to one thread at a time.  hasher_wait(), hasher_reset() and hasher_free()
+ * accept NULL.
  */
 #ifndef DWS_VALIDATE_HASHER_H
 #define DWS_VALIDATE_HASHER_H

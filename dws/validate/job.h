@@ -8,6 +8,8 @@
 #include "dws/validate/program.h"
 #include "shared/base/json_tok.h"
 
+enum { MAX_ERRORS = 10 };
+
 /* An open container. */
 struct frame {
     bool is_object;
@@ -45,8 +47,10 @@ struct meta_value {
 /* The string that is being read. */
 struct string_state {
     bool active;
+    bool opened;  /* its quote was written */
     bool keep;    /* its text is needed as a whole */
     bool writing; /* its parts go straight into the canonical form */
+    char lead;    /* of it in the canonical form */
     uint32_t id_ref;
     const struct selection *selections;
     uint64_t units, bytes;
@@ -72,11 +76,13 @@ struct check_job {
     struct sbuf seen;
     uint64_t containers;
     struct string_state string;
-    struct sbuf text; /* of a string that is kept */
+    struct sbuf text;      /* of a string that is kept */
+    struct sbuf unescaped; /* of a part of one */
 
     /* the value that is at hand */
     uint32_t node;
     const struct meta_node *meta;
+    char lead; /* what stands in front of it: a comma, a colon or 0 */
 
     enum id_handling *handling; /* of the program's id types */
     struct found_id *ids;
@@ -96,8 +102,8 @@ struct check_job {
     bool key_overflow;
     struct sbuf sort_problem;
 
-    struct arena arena; /* errors and results */
-    struct check_error errors[10];
+    struct arena arena; /* what is as large as the program says, errors and results */
+    struct check_error *errors;
     struct err problem;
     struct err limit;         /* that was passed; what is wrong with the JSON behind it comes first */
     enum check_status failed; /* CHECK_JSON or CHECK_FAILED, for good */

@@ -90,8 +90,10 @@ bool meta_finish(struct check_job *job, struct sbuf *ret_problem)
     size_t most = job->program->selection_count;
     struct tally t = { .size = 2 };
 
-    t.pairs = arena_zalloc(&job->arena, (most + 1) * sizeof(*t.pairs));
-    tally_nodes(job, &t);
+    if (most) {
+        t.pairs = arena_zalloc(&job->arena, most * sizeof(*t.pairs));
+        tally_nodes(job, &t);
+    }
     t.size += t.count ? t.count - 1 : 0;
     if (t.size > job->options.max_metadata) {
         sbuf_addf(ret_problem, ": Extracted metadata from object exceeds limit of %lluB",
