@@ -1,6 +1,6 @@
 #include "dws/validate/job.h"
+#include "shared/base/double_print.h"
 #include "shared/base/double_text.h"
-#include "shared/base/json.h"
 
 /* An integer's sign and digits. */
 struct integer {

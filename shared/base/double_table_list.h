@@ -1,7 +1,7 @@
 /*
  * double_table: the upper 128 bits of the powers of ten from 10^-80 to 10^80, rounded up: ceil(10^k * 2^s)
  * with s such that the first bit is set.  Rows of DOUBLE_POWER(upper 64 bits, lower 64 bits), for
- * double_text.c alone.
+ * double_print.c alone.
  */
 DOUBLE_POWER(0x97c560ba6b0919a5, 0xdccd879fc967d41b) /* -80 */
 DOUBLE_POWER(0xbdb6b8e905cb600f, 0x5400e987bbc1c921) /* -79 */

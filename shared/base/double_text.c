@@ -3,16 +3,14 @@
 #include <endian.h>
 #include <math.h>
 
-#include "shared/base/json.h"
+#include "shared/base/double_print.h"
 
 __extension__ typedef unsigned __int128 uint128;
 
 enum {
-    MAX_DIGITS = 19,   /* that fit 64 bits */
-    SURE_DIGITS = 15,  /* so many come back from a double as they went in, but for is_odd() */
-    TEXT_DIGITS = 17,  /* more are never printed */
-    LEAST_POWER = -80, /* of the table */
-    BIAS = 1075,
+    MAX_DIGITS = 19,              /* that fit 64 bits */
+    SURE_DIGITS = 15,             /* so many come back from a double as they went in, but for is_odd() */
+    TEXT_DIGITS = 17,             /* more are never printed */
     MOST_SHORT = SURE_DIGITS + 1, /* bytes of a number that has a point */
     MOST_LONG = 24,               /* bytes of what is ever printed, without a sign */
 };
@@ -24,16 +22,6 @@ enum answer { NO, YES, UNKNOWN };
 #define NEAR ((int64_t)16)
 
 #define ALL_BYTES(byte) (0x0101010101010101u * (byte))
-
-struct power {
-    uint64_t high, low;
-};
-
-static const struct power powers[] = {
-#define DOUBLE_POWER(high, low) { high, low },
-#include "shared/base/double_table_list.h"
-#undef DOUBLE_POWER
-};
 
 static const uint64_t ten_to[] = {
     1u,
@@ -196,17 +184,6 @@ static struct decimal read_decimal(struct slice number)
     return d;
 }
 
-static int drop_zeros(uint64_t *digits)
-{
-    int dropped = 0;
-
-    while (*digits % 10 == 0) {
-        *digits /= 10;
-        dropped++;
-    }
-    return dropped;
-}
-
 /* Eight digits, the first one in the lowest byte, without their '0'. */
 static uint64_t split_eight(uint32_t value)
 {
@@ -273,11 +250,6 @@ static size_t put_layout(char out[DOUBLE_TEXT_SIZE], bool negative, uint64_t dig
     return (size_t)(o - out);
 }
 
-static inline const struct power *power_of(int64_t k)
-{
-    return &powers[k - LEAST_POWER];
-}
-
 /* Where a decimal lies among the doubles, in units of its last digit, with a fraction of 26 bits. */
 struct place {
     uint64_t mantissa; /* of the double that is not above it */
@@ -292,7 +264,7 @@ struct place {
  */
 static inline struct place locate(uint64_t digits, int shift, int64_t exponent)
 {
-    const struct power *power = power_of(exponent);
+    const struct double_power *power = double_power(exponent);
     uint128 product = (uint128)digits * power->high;
 
     product += (uint64_t)((uint128)digits * power->low >> 64);
@@ -300,7 +272,7 @@ static inline struct place locate(uint64_t digits, int shift, int64_t exponent)
     int zeros = __builtin_clzll(high);
     uint64_t part = high << ((53 + zeros) & 63) | low >> ((11 - zeros) & 63);
     /* the gap is 2^q * 10^-exponent; as many bits as the product takes from one of both the other has got */
-    uint64_t gap = power_of(-exponent)->high >> (26 + shift + zeros - (exponent == 0));
+    uint64_t gap = double_power(-exponent)->high >> (26 + shift + zeros - (exponent == 0));
     /* counted from the middle between two doubles, so that it is not negative */
     uint64_t into = (uint64_t)((uint128)(part ^ (uint64_t)1 << 63) * gap >> 64);
     return (struct place){ high << zeros >> 11, (int64_t)into - (int64_t)(gap >> 1), (int64_t)gap };
@@ -342,71 +314,6 @@ static bool shorten(struct decimal *d)
     return true;
 }
 
-/* Upper bits of the product, the last one set if anything was lost. */
-static uint64_t multiply_to_odd(const struct power *g, uint64_t x)
-{
-    uint128 low = (uint128)g->low * x, high = (uint128)g->high * x;
-    uint64_t middle = (uint64_t)high + (uint64_t)(low >> 64);
-    uint64_t top = (uint64_t)(high >> 64) + (middle < (uint64_t)high);
-
-    return top | (middle > 1);
-}
-
-/*
- * The shortest decimal that reads back to the double, the nearest of those (the method called Schubfach). The
- * double next below a power of two is nearer than the one above; upstream reckons with the smaller distance
- * on both sides.
- */
-static void shortest(uint64_t bits, uint64_t *ret_digits, int *ret_exponent)
-{
-    uint64_t fraction = bits & (((uint64_t)1 << 52) - 1);
-    uint64_t c = fraction | (uint64_t)1 << 52, half = fraction ? 2 : 1;
-    int q = (int)(bits >> 52 & 0x7ff) - BIAS;
-    unsigned open = c & 1;
-
-    if (q <= 0 && q > -53 && (c & (((uint64_t)1 << -q) - 1)) == 0) {
-        *ret_digits = c >> -q;
-        *ret_exponent = 0;
-        return;
-    }
-    int k = ((fraction ? q : q - 1) * 1262611) >> 22;
-    int h = q + ((-k * 1741647) >> 19) + 1;
-    const struct power *g = power_of(-k);
-    uint64_t lower = multiply_to_odd(g, (4 * c - half) << h) + open;
-    uint64_t exact = multiply_to_odd(g, (4 * c) << h);
-    uint64_t upper = multiply_to_odd(g, (4 * c + half) << h) - open;
-    uint64_t s = exact / 4;
-    *ret_exponent = k;
-    if (s >= 10) {
-        uint64_t tens = s / 10;
-        bool down = lower <= 40 * tens, up = 40 * tens + 40 <= upper;
-        if (down != up) {
-            *ret_digits = tens + up;
-            *ret_exponent = k + 1;
-            return;
-        }
-    }
-    bool down = lower <= 4 * s, up = 4 * s + 4 <= upper;
-    if (down != up) {
-        *ret_digits = s + up;
-        return;
-    }
-    uint64_t middle = 4 * s + 2;
-    *ret_digits = s + (exact > middle || (exact == middle && (s & 1)));
-}
-
-bool double_shortest(double value, uint64_t *ret_digits, int *ret_exponent)
-{
-    uint64_t bits;
-
-    if (!(value >= 1e-60 && value < 1e16))
-        return false;
-    memcpy(&bits, &value, sizeof(bits));
-    shortest(bits, ret_digits, ret_exponent);
-    *ret_exponent += drop_zeros(ret_digits);
-    return true;
-}
-
 /* For those that nobody else can tell. */
 static size_t slow_text(struct slice number, char ret_text[DOUBLE_TEXT_SIZE])
 {
@@ -423,13 +330,26 @@ static size_t slow_text(struct slice number, char ret_text[DOUBLE_TEXT_SIZE])
 }
 
 /*
- * All that have not more than 15 digits and are read as a power of two, but are not as near to it as
- * `shortest` wants them: 2^-178, 2^-177, 2^-143, 2^-114 and 2^-113.
+ * The digits, as 15, of all powers of two from 1e-290 on that a decimal of 15 digits or less is read as, but
+ * is not as near to as upstream wants it: it then prints more.
  */
-static bool is_odd(uint64_t digits)
+static bool is_odd(const struct decimal *d)
 {
-    return digits == 261012178719941 || digits == 522024357439882 || digits == 896831017167883 ||
-           digits == 481482486096809 || digits == 962964972193618;
+    enum { MOST_TOP = -34 };
+    static const uint64_t digits[] = {
+        475272891573790, 950545783147580, 103954097656449, 190109156629516, 207908195312898, 237636445786895,
+        261012178719941, 342470210782563, 380218313259032, 415816390625796, 481482486096809, 517526350329881,
+        519770488282245, 522024357439882, 610987272699921, 684940421565126, 760436626518064, 771174356832923,
+        831632781251592, 832498966371959, 847915172380477, 896831017167883, 962964972193618,
+    };
+    int count = count_digits(d->digits);
+
+    if (d->exponent + count > MOST_TOP || count > SURE_DIGITS)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(digits); i++)
+        if (d->digits * ten_to[SURE_DIGITS - count] == digits[i])
+            return true;
+    return false;
 }
 
 size_t double_text(struct slice number, char ret_text[DOUBLE_TEXT_SIZE])
@@ -448,12 +368,12 @@ size_t double_text(struct slice number, char ret_text[DOUBLE_TEXT_SIZE])
     if (d.cut || top > MOST_FAST || top <= LEAST_SURE)
         return slow_text(number, ret_text);
     if (count > SURE_DIGITS) {
-        int dropped = drop_zeros(&d.digits);
+        int dropped = double_drop_zeros(&d.digits);
         d.exponent += dropped;
         if (count - dropped > SURE_DIGITS && (top < LEAST_FAST || !shorten(&d)))
             return slow_text(number, ret_text);
     }
-    if (is_odd(d.digits))
+    if (is_odd(&d))
         return slow_text(number, ret_text);
     return put_layout(ret_text, d.negative, d.digits, d.exponent);
 }

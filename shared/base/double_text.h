@@ -18,11 +18,6 @@ enum { DOUBLE_TEXT_SIZE = 32 }; /* room for any text that double_text() gives */
 size_t double_text(struct slice number, char ret_text[DOUBLE_TEXT_SIZE]);
 /* True if and only if double_text() would give just these bytes. */
 bool double_text_is_same(struct slice number);
-/*
- * digits * 10^exponent as Java prints the value, without zeros at the end; false for those for which this is
- * not known, which are below 1e-60, from 1e16 on, or negative.
- */
-bool double_shortest(double value, uint64_t *ret_digits, int *ret_exponent);
 /* The nearest double. */
 double double_value(struct slice number);
 

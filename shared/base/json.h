@@ -96,8 +96,6 @@ static inline void json_put_str(struct sbuf *sb, const char *s)
     json_put_string(sb, slice_str(s));
 }
 
-/* The text that Java's Double.toString gives (JDK 11), e.g. 1000.0, 1.0E7, Infinity. */
-void java_double_text(double d, struct sbuf *out);
 /* A JSON value as Java's String.valueOf on Jackson's Object mapping: 42, 1000.0, true, {a=1}, [1, b]. */
 void json_java_text(const struct json_val *val, struct sbuf *out);
 

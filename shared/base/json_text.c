@@ -217,88 +217,6 @@ void json_put_string_raw(struct sbuf *sb, struct slice s)
 
 /* Java's texts of values. */
 
-/*
- * Decimal digits and exponent (of the first digit) that JDK 11 prints: the shortest ones, at least two, that
- * read back to the same double, but for two kinds of values.  Between 2^54 and 2^63 it rounds the exact
- * integer; some of the least doubles get other digits.
- */
-static void shortest(double v, char digits[24], int *ret_exponent)
-{
-    static const struct {
-        double v;
-        const char *text;
-    } odd[] = {
-        { 0x1p-1073, "1.0e-323" },  { 0x14p-1074, "1.0e-322" },   { 0x1p-1069, "1.58e-322" },
-        { 0x1p-1067, "6.32e-322" }, { 0x1p-1063, "1.0118e-320" },
-    };
-    char text[40];
-    size_t n = 0;
-    uint64_t known;
-
-    if (double_shortest(v, &known, ret_exponent)) {
-        *ret_exponent += snprintf(digits, 24, "%llu", (unsigned long long)known) - 1;
-        return;
-    }
-    if (v >= 0x1p54 && v < 0x1p63) {
-        uint64_t drop = v < 0x1p58 ? 1 : v < 0x1p61 ? 10 : 100;
-        uint64_t whole = ((uint64_t)v + drop / 2) / drop;
-        snprintf(text, sizeof(text), "%llue%d", (unsigned long long)whole,
-                 drop == 1    ? 0
-                 : drop == 10 ? 1
-                              : 2);
-    } else {
-        for (int precision = 1; precision < 17; precision++) {
-            snprintf(text, sizeof(text), "%.*e", precision, v);
-            if (strtod(text, NULL) == v)
-                break;
-        }
-        for (size_t i = 0; i < ARRAY_LEN(odd); i++)
-            if (v == odd[i].v)
-                snprintf(text, sizeof(text), "%s", odd[i].text);
-    }
-    char *e = strchr(text, 'e');
-    bool has_point = text[1] == '.';
-    int exponent = (int)strtol(e + 1, NULL, 10);
-    for (const char *c = text; c < e; c++)
-        if (*c != '.')
-            digits[n++] = *c;
-    *ret_exponent = has_point || n == 1 ? exponent : exponent + (int)n - 1;
-    while (n > 1 && digits[n - 1] == '0')
-        n--;
-    digits[n] = '\0';
-}
-
-void java_double_text(double d, struct sbuf *out)
-{
-    char digits[24];
-    int exponent;
-
-    if (isnan(d)) {
-        sbuf_adds(out, "NaN");
-        return;
-    }
-    if (signbit(d))
-        sbuf_addc(out, '-');
-    d = fabs(d);
-    if (isinf(d) || d == 0) {
-        sbuf_adds(out, d == 0 ? "0.0" : "Infinity");
-        return;
-    }
-    shortest(d, digits, &exponent);
-    int n = (int)strlen(digits);
-    if (d < 1e-3 || d >= 1e7) {
-        sbuf_addf(out, "%c.%sE%d", digits[0], n > 1 ? digits + 1 : "0", exponent);
-    } else if (exponent < 0) {
-        sbuf_addf(out, "0.%.*s%s", -exponent - 1, "00", digits);
-    } else {
-        int whole = exponent + 1;
-        if (n > whole)
-            sbuf_addf(out, "%.*s.%s", whole, digits, digits + whole);
-        else
-            sbuf_addf(out, "%s%.*s.0", digits, whole - n, "000000");
-    }
-}
-
 static void put_scalar(const struct json_val *val, struct sbuf *out)
 {
     switch (val->kind) {
@@ -312,9 +230,8 @@ static void put_scalar(const struct json_val *val, struct sbuf *out)
         sbuf_add_slice(out, slice_is(val->text, "-0") ? SLICE("0") : val->text);
         break;
     case JSON_KIND_FLOAT: {
-        char *number = xmemdup(val->text.p, val->text.n);
-        java_double_text(strtod(number, NULL), out);
-        free(number);
+        char text[DOUBLE_TEXT_SIZE];
+        sbuf_add(out, text, double_text(val->text, text));
         break;
     }
     case JSON_KIND_STRING:

@@ -1,6 +1,7 @@
 #include "test/differential/tree_check.h"
 
 #include "shared/base/digest.h"
+#include "shared/base/double_print.h"
 #include "shared/base/json.h"
 #include "shared/base/utf.h"
 

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "shared/base/double_print.h"
 #include "shared/base/double_text.h"
 #include "shared/base/json.h"
 
