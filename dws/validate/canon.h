@@ -59,7 +59,7 @@ void canon_restart(struct canon *c);
 
 /* The next bytes of the input, borrowed until canon_input_end(); what is written is in them or was cut. */
 void canon_input(struct canon *c, const char *bytes);
-/* complete: the object ended in them */
+/* complete: the object ended in them, and its digest will be wanted */
 void canon_input_end(struct canon *c, bool complete);
 
 /*

@@ -628,7 +628,7 @@ static enum check_status run(struct check_job *job)
         if (!job->stopped)
             do_token(job, token);
     }
-    canon_input_end(&job->canon, token == JSON_TOKEN_END);
+    canon_input_end(&job->canon, token == JSON_TOKEN_END && job->writing);
     if (token == JSON_TOKEN_ERROR)
         job->failed = CHECK_JSON;
     job->done = token == JSON_TOKEN_END;
