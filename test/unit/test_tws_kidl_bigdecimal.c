@@ -155,12 +155,41 @@ static void test_order(void **state UNUSED)
         }
 }
 
+/* Java can print what it cannot read. */
+static void test_readable(void **state UNUSED)
+{
+    static const struct {
+        const char *in;
+        bool readable;
+    } rows[] = {
+        { "9e2147483647", true },    { "12e2147483647", false },  { "-12e2147483647", false },
+        { "0e2147483647", true },    { "12e2147483646", true },   { "1.2e2147483647", true },
+        { "9e-2147483647", true },   { "12e-2147483647", true },  { "0.1e-2147483646", true },
+        { "123e2147483646", false }, { "0012e2147483646", true }, { "1", true },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO_ARENA(arena);
+        AUTO_SBUF(text, SBUF_NO_LIMIT);
+        AUTO_SBUF(message, SBUF_NO_LIMIT);
+        struct bigdecimal v, again;
+        assert_true(bigdecimal_parse(slice_str(rows[i].in), &arena, &v, &message));
+        if (bigdecimal_is_readable(&v) != rows[i].readable)
+            fail_msg("%s", rows[i].in);
+        bigdecimal_put(&v, &text);
+        assert_int_equal(bigdecimal_parse(sbuf_slice(&text), &arena, &again, &message), rows[i].readable);
+        if (!rows[i].readable)
+            assert_slice(sbuf_slice(&message), "Exponent overflow.");
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_order),
+        cmocka_unit_test(test_readable),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

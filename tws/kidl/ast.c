@@ -50,15 +50,29 @@ static void take_part(struct kidl_node *node, const struct kidl_node *part)
         return;
     if (part->depth >= node->depth)
         node->depth = part->depth + 1;
-    /* a structure is named by the typedef right above it */
-    node->anonymous |= part->anonymous || (part->kind == NODE_STRUCTURE && node->kind != NODE_TYPEDEF);
+    if (node->reload_error)
+        return;
+    /* a structure is named by the typedef right above it; upstream asks for the name before the fields */
+    bool anonymous = part->kind == NODE_STRUCTURE && node->kind != NODE_TYPEDEF;
+    node->reload_error = anonymous ? "No property in the map: name" : part->reload_error;
+}
+
+/* Java writes bounds near the end of what an exponent can be in a way that it cannot read. */
+static const char *range_error(const struct annotations *annotations)
+{
+    const struct range_annotation *range = annotations ? annotations->range : NULL;
+    bool readable = !range || ((!range->has_minimum || bigdecimal_is_readable(&range->minimum)) &&
+                               (!range->has_maximum || bigdecimal_is_readable(&range->maximum)));
+
+    return readable ? NULL : "Exponent overflow.";
 }
 
 void node_finish(struct kidl_node *node)
 {
     node->depth = 1;
-    take_part(node, node->inner);
+    node->reload_error = range_error(node->annotations);
     take_part(node, node->key);
+    take_part(node, node->inner);
     for (size_t i = 0; i < node->member_count; i++)
         take_part(node, node->members[i].type);
     for (size_t i = 0; i < node->result_count; i++)

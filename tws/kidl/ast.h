@@ -93,8 +93,8 @@ struct measures {
 struct kidl_node {
     enum node_kind kind;
     bool loaded;
-    bool anonymous; /* somewhere inside is a structure that is not the body of a typedef */
-    unsigned depth; /* levels, 1 for a scalar; typedefs count */
+    unsigned depth;           /* levels, 1 for a scalar; typedefs count */
+    const char *reload_error; /* what upstream says when it loads the S-form again, or NULL */
     enum scalar_kind scalar;
     const struct kidl_node *inner; /* list: elements, mapping: values, typedef: body */
     const struct kidl_node *key;   /* mapping */
@@ -136,7 +136,7 @@ const char *scalar_schema_word(enum scalar_kind kind);
 /* The shared nodes of the built-in types. */
 const struct kidl_node *node_scalar(enum scalar_kind kind, bool loaded);
 const struct kidl_node *node_unspecified(bool loaded);
-/* Sets depth and anonymous from the parts. */
+/* Sets depth and reload_error from the parts, and from the annotations of a typedef. */
 void node_finish(struct kidl_node *node);
 /* The type behind aliases. */
 const struct kidl_node *node_resolve(const struct kidl_node *node);

@@ -222,6 +222,11 @@ void bigdecimal_put(const struct bigdecimal *v, struct sbuf *out)
     }
 }
 
+bool bigdecimal_is_readable(const struct bigdecimal *v)
+{
+    return adjusted(v) <= INT32_MAX; /* never less than -INT32_MAX */
+}
+
 static bool has_fraction(const struct bigdecimal *v)
 {
     for (int64_t i = (int64_t)v->digits.n - v->scale; i < (int64_t)v->digits.n; i++)

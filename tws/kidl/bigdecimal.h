@@ -26,6 +26,8 @@ bool bigdecimal_parse(struct slice text, struct arena *arena, struct bigdecimal 
 int bigdecimal_compare(const struct bigdecimal *a, const struct bigdecimal *b);
 /* BigDecimal.toString() */
 void bigdecimal_put(const struct bigdecimal *value, struct sbuf *out);
+/* False if toString() writes an exponent that does not fit an int, which new BigDecimal() refuses. */
+bool bigdecimal_is_readable(const struct bigdecimal *value);
 /*
  * setScale(0, CEILING) or setScale(0, FLOOR).  Returns false if the result would have more than
  * BIGDECIMAL_MAX_DIGITS digits.

@@ -114,8 +114,9 @@ int kidl_check_reload(const struct kidl_module *module, struct err *err)
 {
     for (size_t i = 0; i < module->component_count; i++) {
         const struct kidl_component *c = &module->components[i];
-        if ((c->is_func ? c->func.node : c->type.node)->anonymous)
-            return err_set(err, ERR_SPEC, "No property in the map: name");
+        const char *wrong = (c->is_func ? c->func.node : c->type.node)->reload_error;
+        if (wrong)
+            return err_set(err, ERR_SPEC, "%s", wrong);
     }
     return 0;
 }

@@ -100,7 +100,8 @@ int kidl_schema(const struct kidl_node *typedef_node, const struct kidl_limits *
 /*
  * The S-form: the compact JSON that is stored (typedef, function) or hashed (whole module).
  * kidl_check_reload() is the failure that upstream has when it loads that text again: an anonymous structure
- * anywhere gives "No property in the map: name".
+ * anywhere gives "No property in the map: name", a bound of an @range that it prints with an exponent it
+ * cannot read gives "Exponent overflow.".
  */
 int kidl_tree_text(const struct kidl_node *node, const struct kidl_limits *limits, struct sbuf *ret_text,
                    struct err *err) MUST_USE;
