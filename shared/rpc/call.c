@@ -10,6 +10,7 @@
 enum {
     MAX_LOGGED_ID = 64,
     MAX_LOGGED_IP = 128,
+    MAX_LOGGED_FORWARDED = 500,
     MAX_LOGGED_MESSAGE = 500,
     MAX_LOG_LINE = 16384,
     MAX_NOTES = 8192,
@@ -215,6 +216,7 @@ struct outcome {
 
 static void log_call(const struct call *call, const struct outcome *outcome)
 {
+    const char *forwarded = http_header(call->http, "X-Forwarded-For");
     AUTO_SBUF(fields, MAX_LOG_LINE);
 
     if (!log_wants(LOG_LEVEL_INFO))
@@ -233,6 +235,9 @@ static void log_call(const struct call *call, const struct outcome *outcome)
         log_putf(&fields, "hop_us", "%llu", (unsigned long long)call->hop_us);
     log_putf(&fields, "in", "%zu", ((const struct dispatched *)call)->bytes_in);
     log_putf(&fields, "out", "%zu", outcome->bytes_out);
+    /* as it came, whether `ip` was taken from it or not */
+    if (forwarded && *forwarded)
+        log_put(&fields, "forwarded_for", cut(slice_str(forwarded), MAX_LOGGED_FORWARDED));
     if (outcome->err && is_unexpected(outcome->err->code))
         log_put(&fields, "message", cut(slice_of(outcome->err->text, outcome->err->len), MAX_LOGGED_MESSAGE));
     sbuf_add_slice(&fields, sbuf_slice(&call->notes));

@@ -7,7 +7,7 @@ import time
 import unittest
 from urllib.parse import urlsplit
 
-from harness import Stage
+from harness import Service, Stage
 
 VER = '{"method":"Workspace.ver","params":[]}'
 GET_BODY = (b'{"version":"1.1","error":{"name":"JSONRPCError","code":-32300,"message":"HTTP GET not allowed.",'
@@ -127,15 +127,25 @@ class Wire:
             self.assertEqual(reply.header('Access-Control-Allow-Headers'), 'authorization')
             reply = c.send('OPTIONS', '/', headers=[('HTTP_ACCESS_CONTROL_REQUEST_HEADERS', 'a, b')])
             self.assertEqual(reply.header('Access-Control-Allow-Headers'), 'a, b')
+            reply = c.send('OPTIONS', '/', headers=[('HTTP_ACCESS_CONTROL_REQUEST_HEADERS', 'x' * 1025)])
+            self.assertEqual(reply.header('Access-Control-Allow-Headers'), 'authorization')
             for verb in ('PUT', 'DELETE', 'PATCH'):
                 self.assertEqual(c.send(verb, '/').status, 405)
 
     def test_any_path_and_any_content_type(self):
         with self.service.client() as c:
-            for path in ('/', '/services/ws', '/a//b?x=y', '/docs2/%20'):
+            for path in ('/', '/services/ws', '/a//b?x=y', '/docs2/%20', '/docs/', '/docs/index.html', '/live'):
                 self.assert_ver(c.post(VER, path=path))
             for kind in ('application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'text/plain'):
                 self.assert_ver(c.post(VER, headers=[('Content-Type', kind)]))
+
+    def test_what_upstream_does_not_know(self):
+        with self.service.client() as c:
+            self.assertEqual(c.call('TypeService.describe')['role'], self.role)
+        mark = self.error_of('{"method":"ver","params":[],"context":{"wstyped":5},"id":"x"}')
+        self.assertEqual(mark['error']['code'], -32700)
+        self.assertIn('`wstyped` in the context is malformed', mark['error']['message'])
+        self.assertNotIn('id', mark)
 
     def test_chunks_pipeline_and_continue(self):
         parts = urlsplit(self.service.url)
@@ -237,6 +247,43 @@ class DwsWire(Wire, unittest.TestCase):
         cls.stage = Stage()
         cls.addClassCleanup(cls.stage.close)
         cls.service = cls.stage.dws(cls.stage.tws().url)
+
+
+class Addresses(unittest.TestCase):
+    """Where a call came from; only the log tells."""
+
+    def lines(self, calls, **settings):
+        stage = Stage()
+        self.addCleanup(stage.close)
+        tws = stage.keep(Service({**stage.common(), **stage.database(), **settings})).start()
+        with tws.client() as c:
+            for headers in calls:
+                self.assertEqual(c.post(VER, headers=headers).status, 200)
+        tws.stop()
+        lines = [x for x in tws.log().splitlines() if 'event=request' in x]
+        self.assertEqual(len(lines), len(calls))
+        return lines
+
+    def test_headers_name_the_client(self):
+        want = (((('X-Forwarded-For', ' 192.0.2.1 , 192.0.2.2'), ('X-Real-IP', '192.0.2.3')), '192.0.2.1'),
+                ((('x-forwarded-for', ''), ('x-real-ip', ' 192.0.2.3 ')), '192.0.2.3'),
+                ((('X-Real-IP', ''),), '127.0.0.1'), ((), '127.0.0.1'))
+        lines = self.lines([headers for headers, _ in want])
+        for line, (_, ip) in zip(lines, want):
+            self.assertIn(f' ip={ip} ', line)
+        self.assertIn(' forwarded_for="192.0.2.1 , 192.0.2.2"', lines[0])
+        for line in lines[1:]:
+            self.assertNotIn('forwarded_for', line)
+
+    def test_headers_may_be_distrusted_but_are_logged(self):
+        calls = [[('X-Forwarded-For', '192.0.2.1'), ('X-Real-IP', '192.0.2.3')],
+                 [('X-Forwarded-For', '192.0.2.9\t' * 100)]]
+        for key in ('dont-trust-x-ip-headers', 'dont_trust_x_ip_headers'):
+            lines = self.lines(calls, **{key: 'true'})
+            for line in lines:
+                self.assertIn(' ip=127.0.0.1 ', line)
+            self.assertIn(' forwarded_for=192.0.2.1', lines[0])
+            self.assertLess(len(lines[1]), 1000)
 
 
 class Limits(unittest.TestCase):

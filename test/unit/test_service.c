@@ -755,6 +755,8 @@ static void other_verbs_and_pages(void **state)
         { "OPTIONS", "/x", "", 200, "", "Access-Control-Allow-Headers: authorization" },
         { "OPTIONS", "/x", "HTTP_ACCESS_CONTROL_REQUEST_HEADERS: x-a, x-b\r\n", 200, "",
           "Access-Control-Allow-Headers: x-a, x-b" },
+        { "OPTIONS", "/x", "HTTP_ACCESS_CONTROL_REQUEST_HEADERS: \r\n", 200, "",
+          "Access-Control-Allow-Headers: authorization" },
     };
     struct site *site = *state;
     static struct answer answer;
@@ -802,7 +804,9 @@ static void one_line_is_logged_per_call(void **state)
     kill(site->pid, SIGTERM);
     assert_int_equal(wait_exit(site), 0);
     assert_true(has_text(site->log, "ip=10.1.2.3 user=ann method=Workspace.write rpc_id=r1 outcome=ok us="));
+    assert_true(has_text(site->log, " forwarded_for=\"10.1.2.3 , 10.9.9.9\""));
     assert_true(has_text(site->log, "ip=10.4.4.4 user=- method=- outcome=method code=-32601 us="));
+    assert_false(has_text(site->log, "forwarded_for=\"\""));
     assert_true(
         has_text(site->log, "ip=127.0.0.1 user=- method=Workspace.fail outcome=argument code=-32500 us="));
     assert_false(has_text(site->log, "secret"));
