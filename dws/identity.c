@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 enum {
-    STATUS_OK = 200,
     STATUS_ERROR = 500,
     RPC_NO_METHOD = -32601,
     RPC_NOT_STARTED = -32603,
@@ -120,7 +119,7 @@ static json_t *read_answer(int status, struct slice body, struct sbuf *problem)
 {
     json_error_t where;
 
-    if (status != STATUS_OK && status != STATUS_ERROR) {
+    if (status / 100 != 2 && status != STATUS_ERROR) {
         sbuf_addf(problem, "the answer has HTTP status %d", status);
         return NULL;
     }
@@ -143,7 +142,7 @@ enum identity_answer identity_read(int status, struct slice body, struct identit
         return ANSWER_NOT_UP;
     if (json_is_object(error))
         return judge_error(error, ret_problem);
-    if (status == STATUS_OK &&
+    if (status != STATUS_ERROR &&
         read_description(json_array_get(json_object_get(answer, "result"), 0), ret_identity))
         return ANSWER_FINE;
     sbuf_adds(ret_problem, "the answer is no description");

@@ -10,6 +10,7 @@ import sqlite3
 import unittest
 
 from harness import RpcError, Stage, make_module, register
+from test_forwarding import Recorder
 
 LONG = 'a' * 256
 NO_OWNER, NO_GRANT = '!User {} is not in list of owners of module {}', '!User {} can not change privileges for module {}'
@@ -739,6 +740,63 @@ class Changes(Rules):
         self.assertEqual(self.do(None, 'get_type_info', md5)['type_def'], 'M.T-3.0')
         with self.assertRaises(RpcError):
             self.do(None, 'get_type_info', 'M.T-3')
+
+
+class Delegated(unittest.TestCase):
+    """Where a DWS answers for itself, and with what."""
+
+    def setUp(self):
+        self.stage = Stage()
+        self.addCleanup(self.stage.close)
+        self.target = self.stage.keep(Recorder())
+        self.target.reply = (200, b'{"version":"1.1","result":[{}]}')
+        self.c = self.stage.dws(self.target.url).client()
+        self.addCleanup(self.c.http.close)
+
+    def local(self, expected, method, *params, token='t-root'):
+        self.assertEqual(self.c.fails(method, *params, token=token).message, expected)
+        self.assertEqual(self.target.calls(), [])
+
+    def passed(self, method, *params):
+        before = len(self.target.calls())
+        self.assertEqual(self.c.call(method, *params, token='t-root'), {})
+        self.assertEqual(len(self.target.calls()), before + 1)
+
+    def test_refused_here(self):
+        self.local('Unexpected arguments in ListAllTypesParams: more', 'list_all_types', {'more': None}, token=None)
+        self.local("I don't know how to process the command: a\0b", 'administer', {'command': 'a\0b'})
+        for verb in ('Grant', 'Remove'):
+            self.local(f'Method parameters {verb}ModuleOwnershipParams may not be null', 'administer',
+                       {'command': verb.lower() + 'ModuleOwnership', 'params': None})
+            self.local('Full administration rights required for this command', 'administer',
+                       {'command': verb.lower() + 'ModuleOwnership'}, token='t-auditor')
+
+    def test_left_to_the_target(self):
+        for method in ('list_modules', 'get_module_info', 'list_module_versions', 'register_typespec', 'grant_module_ownership'):
+            self.passed(method, {'more': 1})
+        self.passed('list_all_types', {'with_empty_modules': 1})
+        self.passed('list_all_types', None)
+        self.passed('administer', {'command': 'grantModuleOwnership', 'params': {'more': 1}})
+
+    def test_any_success_of_the_target(self):
+        self.target.reply = (203, b'{"version":"1.1","result":["x"]}')
+        reply = self.c.raw_call('get_jsonschema', 'M.T')
+        self.assertEqual((reply.status, reply.body), (200, self.target.reply[1]))
+
+
+class Status(Rules):
+    def test_members(self):
+        dws = self.stage.dws(self.tws.url)
+        members = ['state', 'message', 'dependencies', 'version', 'git_url', 'git_commit', 'freemem', 'totalmem', 'maxmem']
+        with dws.client() as d:
+            for c, name in ((self.c, 'SQLite'), (d, 'Type delegation target')):
+                status = c.call('status')
+                self.assertEqual(list(status), members)
+                self.assertEqual((status['state'], status['message'], status['version']), ('OK', 'OK', '0.15.0'))
+                self.assertRegex(status['git_commit'], '^[0-9a-f]{40}$')
+                self.assertTrue(all(status[key] > 0 for key in members[-3:]))
+                self.assertEqual([(x['state'], x['name'], x['message']) for x in status['dependencies']], [('OK', name, 'OK')])
+                self.assertEqual({type(v) for x in status['dependencies'] for v in x.values()}, {str})
 
 
 if __name__ == '__main__':
