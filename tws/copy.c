@@ -38,7 +38,7 @@ struct copy {
 
     struct tws *tws;
     struct arena arena;
-    const char *url, *user, *token; /* token: NULL if it must not be sent */
+    const char *url, *host, *user, *token; /* token: NULL if it must not be sent */
     bool listed;
     struct slice module;
     bool has_version;
@@ -379,7 +379,7 @@ static void work(void *ctx)
 }
 
 /* The client's texts begin in lower case, because elsewhere something stands before them. */
-static int problem_of(const struct http_result *result, struct err *err)
+static int problem_of(const struct copy *copy, const struct http_result *result, struct err *err)
 {
     const char *problem = result->problem && *result->problem ? result->problem : "no answer";
     char first = problem[0] >= 'a' && problem[0] <= 'z' ? (char)(problem[0] - 'a' + 'A') : problem[0];
@@ -387,6 +387,9 @@ static int problem_of(const struct http_result *result, struct err *err)
     if (result->outcome == HTTP_ANSWER_TOO_BIG)
         return err_set(err, ERR_REMOTE,
                        "The answer of the external workspace service is larger than %d bytes", MAX_ANSWER);
+    /* Java's exception about a host that is not known has its name and nothing else */
+    if (strcmp(problem, "host name not found") == 0)
+        return err_set(err, ERR_REMOTE, "%s", copy->host);
     return err_set(err, result->outcome == HTTP_TIMED_OUT ? ERR_TIMEOUT : ERR_REMOTE, "%c%s", first,
                    problem + 1);
 }
@@ -407,7 +410,7 @@ static void answered(void *ctx, struct http_result *result)
         copy->answer = TAKE(result->body);
         rc = workers_run(copy->copies->workers, work, copy, &err);
     } else {
-        rc = problem_of(result, &err);
+        rc = problem_of(copy, result, &err);
     }
     if (rc < 0)
         finish(copy, rc, NULL, &err);
@@ -452,7 +455,7 @@ static int check_here(struct tws *tws, const char *user, struct slice module, st
 }
 
 static struct copy *new_copy(struct call *call, const struct register_typespec_copy_params *params,
-                             bool listed)
+                             struct slice host, bool listed)
 {
     struct copy *copy = xcalloc(1, sizeof(*copy));
     struct slice url = utf_trim(params->external_workspace_url.text);
@@ -461,6 +464,7 @@ static struct copy *new_copy(struct call *call, const struct register_typespec_c
     copy->copies = copy->tws->copies;
     copy->call = call;
     copy->url = arena_memdup(&copy->arena, url.p, url.n);
+    copy->host = arena_memdup(&copy->arena, host.p, host.n);
     copy->user = arena_strdup(&copy->arena, call->user);
     copy->token = listed ? arena_memdup(&copy->arena, call->token.p, call->token.n) : NULL;
     copy->listed = listed;
@@ -488,7 +492,7 @@ int copy_run(struct call *call, struct sbuf *ret_result UNUSED, struct err *err)
         return rc;
     log_put(&call->notes, "module", params->mod.text);
     log_put(&call->notes, "from", place.host);
-    struct copy *copy = new_copy(call, params, listed);
+    struct copy *copy = new_copy(call, params, place.host, listed);
     if ((rc = link_copy(copy, err)) < 0) {
         free_copy(copy);
         return rc;

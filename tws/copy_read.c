@@ -181,7 +181,7 @@ static int open_answer(int status, struct slice body, struct arena *arena, const
     const struct json_limits limits = { MAX_DEPTH, MAX_NODES };
     struct json_val *root;
 
-    if (status != 200 && status != 500)
+    if (status / 100 != 2 && status != 500)
         return err_set(err, ERR_REMOTE, "Server returned HTTP response code: %d", status);
     if (json_read(body, &limits, arena, &root, NULL, NULL) < 0)
         return err_set(err, ERR_REMOTE, "Server response is not in JSON format");
@@ -190,7 +190,7 @@ static int open_answer(int status, struct slice body, struct arena *arena, const
     const struct json_val *error = json_member(root, "error"), *result = json_member(root, "result");
     if (error && error->kind != JSON_KIND_NULL)
         return remote_error(error, err);
-    if (status != 200)
+    if (status == 500)
         return err_set(err, ERR_REMOTE, "Server response contains result but has error code 500");
     if (!result || result->kind != JSON_KIND_ARRAY || !result->first ||
         result->first->kind != JSON_KIND_OBJECT)

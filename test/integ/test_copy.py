@@ -99,6 +99,18 @@ class Copy(unittest.TestCase):
         self.assertEqual(message, "Module doesn't exist: Missing")
         self.remote.kill()
         self.assertEqual(self.fails(), 'Connection refused')
+        self.assertEqual(self.fails(external_workspace_url='https://Nowhere.invalid/services'), 'nowhere.invalid')
+
+    def test_a_given_version(self):
+        self.with_base()
+        with self.remote.client('t-rob') as r:
+            register(r, COPY.replace('int x', 'int x; int y'), [], user='t-rob')
+            old, new = r.call('list_module_versions', {'mod': 'Copied'})['vers'][-2:]
+        self.copy(version=old)
+        self.assertEqual(self.c.call('get_module_info', {'mod': 'Copied'})['spec'], COPY)
+        self.copy(version=new)
+        self.assertIn('int x; int y', self.c.call('get_module_info', {'mod': 'Copied'})['spec'])
+        self.assertEqual(self.fails(version=5), 'There is no information about module Copied for version 5')
 
 
 class Tokens(unittest.TestCase):
