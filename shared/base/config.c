@@ -198,9 +198,6 @@ static void check_users(const struct config *config, struct sbuf *problems)
 {
     AUTO_ERR(err);
 
-    if (GIVEN(config, mongodb_user) != GIVEN(config, mongodb_pwd))
-        problem(problems, "Must provide both mongodb-user and mongodb-pwd params in config file if MongoDB "
-                          "authentication is to be used");
     if (!GIVEN(config, auth2_service_url) && !GIVEN(config, auth_tokens_file))
         problem(problems, "Must provide param auth2-service-url or auth-tokens-file in config file");
     if (GIVEN(config, auth2_service_url) && GIVEN(config, auth_tokens_file)) {
@@ -212,6 +209,9 @@ static void check_users(const struct config *config, struct sbuf *problems)
     }
     if (config->ws_admin && username_check(slice_str(config->ws_admin), false, &err) < 0)
         problem(problems, "ws-admin: %s", err_text(&err));
+    if (GIVEN(config, mongodb_user) != GIVEN(config, mongodb_pwd))
+        problem(problems, "Must provide both mongodb-user and mongodb-pwd params in config file if MongoDB "
+                          "authentication is to be used");
 }
 
 struct config *config_parse(struct slice text, const char *path, struct sbuf *problems)

@@ -187,6 +187,20 @@ static void test_everything_is_reported_at_once(void **state UNUSED)
     assert_non_null(strstr(problems.p, "auth2-service-url"));
 }
 
+/* Upstream's order: what the service needs, then users, then the account of the database. */
+static void test_order_of_problems(void **state UNUSED)
+{
+    AUTO_SBUF(problems, SBUF_NO_LIMIT);
+
+    assert_null(parse("mongodb-user = u\nmongodb-type-database = x\nmongodb-database = x\n", &problems));
+    assert_string_equal(problems.p,
+                        "Must provide param mongodb-host in config file\n"
+                        "The parameters mongodb-database and mongodb-type-database have the same value, x\n"
+                        "Must provide param auth2-service-url or auth-tokens-file in config file\n"
+                        "Must provide both mongodb-user and mongodb-pwd params in config file if MongoDB "
+                        "authentication is to be used\n");
+}
+
 static void test_upstream_keys_are_named_once(void **state UNUSED)
 {
     AUTO(config_free_auto)
@@ -372,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_accepted),
         cmocka_unit_test(test_everything_is_reported_at_once),
+        cmocka_unit_test(test_order_of_problems),
         cmocka_unit_test(test_upstream_keys_are_named_once),
         cmocka_unit_test(test_file_errors),
         cmocka_unit_test(test_report),
