@@ -22,6 +22,9 @@ struct canned {
     const char *body;
 };
 
+#define HUNDRED \
+    "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+
 static const struct canned answers[] = {
     { "/", NULL, 200, "{\"servicename\":\"Authentication Service\",\"version\":\"1\"}" },
     { "/other/", NULL, 200, "{\"servicename\":\"Weather Service\"}" },
@@ -33,6 +36,8 @@ static const struct canned answers[] = {
     { "/api/V2/token", "bad", 401, "{\"error\":{\"appcode\":10020,\"message\":\"10020 Invalid token\"}}" },
     { "/api/V2/token", "mute", 500, "{\"error\":{}}" },
     { "/api/V2/token", "strange", 503, "{\"busy\":true}" },
+    { "/api/V2/token", "wordy", 503,
+      "{\"text\":\"" HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED "\"}" },
     { "/api/V2/token", "html", 502, "<h1>no</h1>" },
     { "/api/V2/token", "long", 502,
       "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
@@ -222,7 +227,7 @@ struct outcome {
     int calls;
     int rc;
     enum err_code code;
-    char text[1024];
+    char text[2048];
     enum admin_role role;
 };
 
@@ -354,6 +359,10 @@ static const struct {
     { "nobody", -ERR_AUTH, PREFIX "user cannot be null or empty" },
     { "strange", -ERR_AUTH,
       PREFIX "Unexpected error response from auth url U with response code 503: {\"busy\":true}" },
+    { "wordy", -ERR_AUTH,
+      PREFIX "Unexpected error response from auth url U with response code 503: {\"text\":\"" HUNDRED HUNDRED
+          HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED
+             "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567..." },
     { "list", -ERR_AUTH,
       PREFIX "Failed reading from auth url U with response code 200 - response is not JSON: []" },
     { "html", -ERR_AUTH,

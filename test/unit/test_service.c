@@ -811,6 +811,7 @@ static void one_line_is_logged_per_call(void **state)
         has_text(site->log, "ip=127.0.0.1 user=- method=Workspace.fail outcome=argument code=-32500 us="));
     assert_false(has_text(site->log, "secret"));
     assert_false(has_text(site->log, "nope"));
+    assert_false(has_text(site->log, "luck"));
 }
 
 static void a_drain_answers_what_runs(void **state)
