@@ -78,7 +78,7 @@ static void start(struct canon *c)
     c->log.moving = about_to_move;
     c->log.ctx = c;
     c->hashed = c->moved = 0;
-    c->unsorted = c->dropped = c->stale = false;
+    c->unsorted = c->dropped = c->stale = c->sizing = false;
     c->depth = c->entry_count = 0;
     c->input = NULL;
     c->run = c->run_end = NO_RUN;
@@ -495,7 +495,7 @@ void canon_key(struct canon *c, struct slice key, bool plain, bool in_order, siz
     struct canon_level *level = &c->levels[c->depth - 1];
     const struct canon_place place = { level->any ? ',' : 0, used };
 
-    if (!in_order && !level->sorting) {
+    if (!in_order && !level->sorting && !c->sizing) {
         if (c->dropped) {
             c->stale = true;
             return;
@@ -510,6 +510,20 @@ void canon_key(struct canon *c, struct slice key, bool plain, bool in_order, siz
         add_entry(c, canon_end(c) + (place.lead != 0), key_at);
     }
     canon_string(c, place, true, key, plain, true);
+}
+
+void canon_stop_sorting(struct canon *c)
+{
+    if (c->sizing)
+        return;
+    c->sizing = true;
+    for (size_t i = 0; i < c->depth; i++)
+        c->levels[i].sorting = false;
+    free(c->entries);
+    c->entries = NULL;
+    c->entry_count = c->entry_cap = 0;
+    sbuf_release(&c->keys);
+    c->keys = (struct sbuf)SBUF_INIT(SBUF_NO_LIMIT);
 }
 
 /* The end. */

@@ -40,6 +40,7 @@ struct canon {
     struct hasher *hasher;
     uint64_t hashed; /* bytes of the log */
     bool unsorted, dropped, stale;
+    bool sizing;    /* only the size is of interest */
     uint64_t moved; /* bytes that are in the heap instead of the log, less the references */
     struct canon_level *levels;
     size_t depth, level_cap;
@@ -90,11 +91,14 @@ void canon_word(struct canon *c, struct canon_place place, struct slice word);
 void canon_string(struct canon *c, struct canon_place place, bool opens, struct slice text, bool plain,
                   bool closes);
 
+/* From here on only the size is right: the keys take up too much memory. */
+void canon_stop_sorting(struct canon *c);
+
 /* Bytes of the canonical form so far. */
 uint64_t canon_size(const struct canon *c);
 /*
  * The MD5, and all text to the sink (may be NULL). 0, an errno of the temporary files, or -1 if the sink
- * failed. Not for a stale writer.
+ * failed. Not for a stale writer, nor for one that stopped sorting.
  */
 int canon_finish(struct canon *c, int (*sink)(void *ctx, const char *bytes, size_t n), void *ctx,
                  char ret_md5[MD5_HEX + 1]);

@@ -12,6 +12,9 @@
  */
 enum { KEY_MEMORY = 200000000, IN_MEMORY = 100000000, SORT_FREE = 20000000, KEY_OVERHEAD = 64 };
 
+/* The way to the map with the most keys is kept if those are worth so much and it is not longer than this. */
+enum { WORTH_NAMING = 65536, MAX_STEPS = 16 << 20 };
+
 static const struct node *node_of(const struct check_job *job, uint32_t node)
 {
     return program_node(job->program, node);
@@ -297,7 +300,6 @@ static struct frame *push_frame(struct check_job *job, bool is_object)
     *f = (struct frame){
         .is_object = is_object,
         .node = job->node,
-        .number = job->containers++,
         .key_at = job->keys.len,
         .seen = job->seen.len,
         .meta = job->meta,
@@ -356,6 +358,58 @@ static void found_equal_keys(struct check_job *job, struct slice key)
     job_put_sort_path(job, job->depth - 1, problem);
 }
 
+static void free_peak(struct check_job *job, struct key_peak *peak)
+{
+    while (peak) {
+        struct key_peak *next = peak->next;
+        job->peak_bytes -= peak->n;
+        free(peak);
+        peak = next;
+    }
+}
+
+/* The way to the most keys, from the container on that ends now. */
+static struct key_peak *add_to_peak(struct check_job *job, const struct frame *f)
+{
+    AUTO_SBUF(step, SBUF_NO_LIMIT);
+
+    if (job->depth > 1)
+        job_put_sort_step(job, f - 1, &step);
+    if (job->peak_bytes + step.len > MAX_STEPS) {
+        free_peak(job, f->peak);
+        return NULL;
+    }
+    struct key_peak *peak = xmalloc(sizeof(*peak) + step.len);
+    *peak = (struct key_peak){ .cost = f->key_cost, .next = f->peak, .n = step.len };
+    if (step.len)
+        memcpy(peak->step, step.p, step.len);
+    job->peak_bytes += step.len;
+    return peak;
+}
+
+/*
+ * Upstream's sorter reads all keys of a map before it goes on to the maps in it, so keys behind a map count
+ * for it like those in front of it.
+ */
+static void close_keys(struct check_job *job, struct frame *f)
+{
+    uint64_t cost = f->key_cost + f->below;
+    bool outermost = job->depth == 1;
+    uint64_t *most = outermost ? &job->key_most : &f[-1].below;
+    struct key_peak **peak = outermost ? &job->key_peak : &f[-1].peak;
+
+    job->key_cost -= f->key_cost;
+    if (cost <= *most) {
+        free_peak(job, f->peak);
+        return;
+    }
+    *most = cost;
+    if (cost < WORTH_NAMING)
+        return;
+    free_peak(job, *peak);
+    *peak = add_to_peak(job, f);
+}
+
 static void do_close(struct check_job *job)
 {
     struct frame *f = innermost(job);
@@ -376,7 +430,7 @@ static void do_close(struct check_job *job)
     }
     job->keys.len = f->key_at;
     job->seen.len = f->seen;
-    job->key_cost -= f->key_cost;
+    close_keys(job, f);
     job->depth--;
     value_done(job);
 }
@@ -406,18 +460,8 @@ static void count_key(struct check_job *job, struct frame *f, struct slice key)
 
     f->key_cost += cost;
     job->key_cost += cost;
-    if (job->key_cost <= KEY_MEMORY - IN_MEMORY || job->key_cost <= job->key_peak)
-        return;
-    job->key_peak = job->key_cost;
-    if (job->key_peak_number != f->number || !job->key_peak_path.len) {
-        job->key_peak_number = f->number;
-        sbuf_reset(&job->key_peak_path);
-        job_put_sort_path(job, job->depth - 1, &job->key_peak_path);
-    }
-    if (job->key_cost > KEY_MEMORY && job->canon.unsorted) {
-        job->key_overflow = true;
-        job->writing = false;
-    }
+    if (job->key_cost > KEY_MEMORY && job->canon.unsorted && canon_size(&job->canon) > SORT_FREE)
+        canon_stop_sorting(&job->canon); /* there will be no canonical form, but its size is asked for */
 }
 
 /* True if a key is behind the one before it. */
@@ -536,7 +580,7 @@ struct check_job *check_begin(struct check_program *program, const struct check_
     set_defaults(o);
     job->counter = o->counter ? o->counter : &job->own_counter;
     job->keys = job->seen = job->text = job->meta_text = (struct sbuf)SBUF_INIT(SBUF_NO_LIMIT);
-    job->unescaped = job->key_peak_path = job->sort_problem = (struct sbuf)SBUF_INIT(SBUF_NO_LIMIT);
+    job->unescaped = job->sort_problem = (struct sbuf)SBUF_INIT(SBUF_NO_LIMIT);
     sbuf_add(&job->keys, "", 0);
     start_reading(job);
     canon_init(&job->canon, &(struct canon_options){ .memory = o->memory,
@@ -570,13 +614,15 @@ void check_free(struct check_job *job)
         return;
     json_tok_release(&job->tok);
     canon_release(&job->canon);
+    for (size_t i = 0; i < job->depth; i++)
+        free_peak(job, job->frames[i].peak);
+    free_peak(job, job->key_peak);
     free(job->frames);
     sbuf_release(&job->keys);
     sbuf_release(&job->seen);
     sbuf_release(&job->text);
     sbuf_release(&job->unescaped);
     sbuf_release(&job->meta_text);
-    sbuf_release(&job->key_peak_path);
     sbuf_release(&job->sort_problem);
     free(job->ids);
     free(job->id_table);
@@ -677,21 +723,35 @@ static void set_problem(struct check_job *job, enum check_outcome outcome, struc
     job->result.problem = text_of(arena_slice(&job->arena, text));
 }
 
+/* The outermost map on the way to the most keys at which upstream's sorter gives up. */
+static void name_peak(const struct check_job *job, uint64_t limit, struct sbuf *out)
+{
+    uint64_t cost = 0;
+    size_t begin = out->len;
+
+    for (const struct key_peak *at = job->key_peak; at && cost <= limit; at = at->next) {
+        cost += at->cost;
+        sbuf_add(out, at->step, at->n);
+    }
+    if (out->len == begin)
+        sbuf_addc(out, '/');
+}
+
 /* True if upstream's sorter would have room for the keys. */
 static bool keys_fit(struct check_job *job, uint64_t size)
 {
     uint64_t limit = KEY_MEMORY;
     AUTO_SBUF(text, SBUF_NO_LIMIT);
 
-    if (!job->key_overflow && (!job->canon.unsorted || size <= SORT_FREE))
+    if (!job->canon.unsorted || size <= SORT_FREE)
         return true;
     if (job->counter->bytes + size <= IN_MEMORY)
         limit -= size;
-    if (job->key_peak <= limit)
+    if (job->key_most <= limit)
         return true;
     sbuf_addf(&text, ": Memory necessary for sorting map keys exceeds the limit %llu bytes at ",
               (unsigned long long)limit);
-    sbuf_add_slice(&text, sbuf_slice(&job->key_peak_path));
+    name_peak(job, limit, &text);
     set_problem(job, CHECK_UNSORTABLE, sbuf_slice(&text));
     return false;
 }
@@ -701,18 +761,18 @@ static enum check_status give_final(struct check_job *job)
     uint64_t size = canon_size(&job->canon);
     AUTO_SBUF(text, SBUF_NO_LIMIT);
 
-    if (!job->key_overflow && size > job->options.max_object_size) {
+    if (size > job->options.max_object_size) {
         sbuf_addf(&text, " data size %llu exceeds limit of %llu", (unsigned long long)size,
                   (unsigned long long)job->options.max_object_size);
         set_problem(job, CHECK_TOO_BIG, sbuf_slice(&text));
         return CHECK_DONE;
     }
+    if (!keys_fit(job, size)) /* before equal keys: those are found when all keys of a map are in memory */
+        return CHECK_DONE;
     if (job->sort_problem.len) {
         set_problem(job, CHECK_UNSORTABLE, sbuf_slice(&job->sort_problem));
         return CHECK_DONE;
     }
-    if (!keys_fit(job, size))
-        return CHECK_DONE;
     if (!meta_finish(job, &text)) {
         set_problem(job, CHECK_BAD_METADATA, sbuf_slice(&text));
         return CHECK_DONE;
@@ -741,8 +801,9 @@ static enum check_status ask_again(struct check_job *job)
     job->writing = true;
     job->depth = 0;
     job->keys.len = job->seen.len = 0;
-    job->key_cost = job->key_peak = 0;
-    sbuf_reset(&job->key_peak_path);
+    free_peak(job, job->key_peak);
+    job->key_peak = NULL;
+    job->key_cost = job->key_most = 0;
     sbuf_reset(&job->sort_problem);
     if (job->values)
         memset(job->values, 0, job->program->selection_count * sizeof(*job->values));
@@ -768,6 +829,7 @@ enum check_status check_end(struct check_job *job, const struct check_result **r
         job->ended = true;
         give_ids(job);
         if (job->outcome == CHECK_TOO_MANY_IDS) {
+            job->result.error_count = 0; /* upstream tells nothing but this */
             sbuf_addf(
                 &text,
                 " failed type checking - the number of unique IDs in the saved objects exceeds the maximum "

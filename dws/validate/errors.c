@@ -12,22 +12,26 @@ void job_put_location(const struct check_job *job, size_t depth, struct sbuf *ou
     }
 }
 
+void job_put_sort_step(const struct check_job *job, const struct frame *f, struct sbuf *out)
+{
+    const char *key = job->keys.p + f->canon_at;
+
+    sbuf_addc(out, '/');
+    if (!f->is_object)
+        sbuf_addf(out, "%llu", (unsigned long long)(f->count - 1));
+    for (size_t k = 0; f->is_object && k < f->canon_n; k++) {
+        if (key[k] == '/')
+            sbuf_addc(out, '\\');
+        sbuf_addc(out, key[k]);
+    }
+}
+
 void job_put_sort_path(const struct check_job *job, size_t depth, struct sbuf *out)
 {
     if (!depth)
         sbuf_addc(out, '/');
-    for (size_t i = 0; i < depth; i++) {
-        const struct frame *f = &job->frames[i];
-        const char *key = job->keys.p + f->canon_at;
-        sbuf_addc(out, '/');
-        if (!f->is_object)
-            sbuf_addf(out, "%llu", (unsigned long long)(f->count - 1));
-        for (size_t k = 0; f->is_object && k < f->canon_n; k++) {
-            if (key[k] == '/')
-                sbuf_addc(out, '\\');
-            sbuf_addc(out, key[k]);
-        }
-    }
+    for (size_t i = 0; i < depth; i++)
+        job_put_sort_step(job, &job->frames[i], out);
 }
 
 static const struct check_step *make_path(struct check_job *job, size_t depth)

@@ -10,6 +10,14 @@
 
 enum { MAX_ERRORS = 10 };
 
+/* A container on the way to the map with the most keys, and how its own place is written in a message. */
+struct key_peak {
+    uint64_t cost;
+    struct key_peak *next; /* in it */
+    size_t n;
+    char step[];
+};
+
 /* An open container. */
 struct frame {
     bool is_object;
@@ -19,10 +27,11 @@ struct frame {
     uint32_t required; /* keys seen that are required, repeated ones counted again */
     size_t seen;       /* where the bits of those begin in `seen` */
     uint64_t count;    /* elements or members so far */
-    uint64_t number;   /* of this container, in the order they were opened */
     /* the newest key, and the same as it stands in the canonical form; in `keys` */
     size_t key_at, key_n, canon_at, canon_n;
-    uint64_t key_cost; /* what upstream thinks the keys take up */
+    uint64_t key_cost;     /* what upstream thinks the keys take up */
+    uint64_t below;        /* the most that those of a map in it and of the maps between do */
+    struct key_peak *peak; /* the way to that map, if it is worth naming */
     const struct meta_node *meta, *child_meta;
 };
 
@@ -74,7 +83,6 @@ struct check_job {
     size_t depth, frame_cap;
     struct sbuf keys;
     struct sbuf seen;
-    uint64_t containers;
     struct string_state string;
     struct sbuf text;      /* of a string that is kept */
     struct sbuf unescaped; /* of a part of one */
@@ -96,10 +104,10 @@ struct check_job {
     struct meta_value *values; /* of the program's selections */
     struct sbuf meta_text;
 
-    uint64_t key_cost, key_peak; /* of the open containers; the most there was */
-    uint64_t key_peak_number;    /* the container in which that was */
-    struct sbuf key_peak_path;
-    bool key_overflow;
+    uint64_t key_cost; /* of the open containers */
+    uint64_t key_most; /* of a map and those around it, once the object is complete */
+    struct key_peak *key_peak;
+    size_t peak_bytes; /* of all steps that are kept */
     struct sbuf sort_problem;
 
     struct arena arena; /* what is as large as the program says, errors and results */
@@ -129,6 +137,8 @@ static inline struct check_text text_of(struct slice s)
 void job_put_location(const struct check_job *job, size_t depth, struct sbuf *out);
 /* The same as the sorter writes it: keys of the canonical form, `/` in them as `\/`, the root as `/`. */
 void job_put_sort_path(const struct check_job *job, size_t depth, struct sbuf *out);
+/* One step of it: the value of a frame that is being read. */
+void job_put_sort_step(const struct check_job *job, const struct frame *f, struct sbuf *out);
 
 /*
  * Records an error at the value of the first `depth` frames; ` at LOCATION` is appended to the message, but

@@ -69,5 +69,49 @@ class Check(unittest.TestCase):
                           check('--type', 'Units.Nope', '--tws', url, '-', data='{}')[2])
 
 
+def numbered(n):
+    """n keys of six or seven digits, with values; in the sorter's reckoning each takes 72 bytes."""
+    return ','.join(f'"{i:06}":1' for i in range(n))
+
+
+class KeyMemory(unittest.TestCase):
+    """Large objects with keys out of order: room for the keys of a map and of those around it is limited."""
+    FIELDS = '"lon":1,"lat":1'
+    OVERHEAD = 2 * 72                                   # of those two keys
+
+    def refused(self, data, at):
+        status, out, _ = check(*PLACE, '-', data=data)
+        self.assertEqual((status, out), (1, 'object: Memory necessary for sorting map keys exceeds the limit '
+                                            f'{200_000_000 - len(data)} bytes at {at}\n'))
+
+    def test_exactly_what_there_is(self):
+        count = 2_300_000
+        data = f'{{{self.FIELDS},"name":"PAD",{numbered(count)}}}'
+        room = 200_000_000 - (count + 1) * 72 - self.OVERHEAD
+        data = data.replace('PAD', 'x' * (room - len(data) + 3))
+        status, out, _ = check(*PLACE, '-', data=data)
+        self.assertEqual((status, out.splitlines()[1]), (0, f'size {room}'))
+        self.refused(data.replace('xx', 'xxx', 1), '/')
+
+    def test_more_than_there_ever_is(self):
+        """The limit in the text depends on the whole object's size."""
+        self.refused(f'{{{self.FIELDS},{numbered(2_900_000)}}}', '/')
+
+    def test_the_outermost_map_with_too_many_is_named(self):
+        self.refused(f'{{{self.FIELDS},{numbered(2_600_000)},"deep":{{"b":1}}}}', '/')
+
+    def test_keys_behind_a_map_count_for_it(self):
+        half = numbered(1_300_000)
+        self.refused(f'{{{self.FIELDS},"deep":[0,{{"a/b":{{{half}}}}},{{"c":1}}],{half}}}', '/deep/1/a\\/b')
+
+    def test_maps_beside_each_other_do_not_add_up(self):
+        third = numbered(900_000)
+        data = f'{{{self.FIELDS},"b":{{{third}}},"a":{{{third}}},"c":{{{third}}}}}'
+        self.assertEqual(check(*PLACE, '-', data=data)[0], 0)
+
+    def test_comes_before_equal_keys(self):
+        self.refused(f'{{{self.FIELDS},"x":1,"x":2,{numbered(2_900_000)}}}', '/')
+
+
 if __name__ == '__main__':
     unittest.main()

@@ -201,6 +201,10 @@ class Checking(Pair):
         text = 'Object #{}, o failed type checking - the number of unique IDs in the saved objects exceeds the maximum allowed, {}'
         self.assertEqual(self.check([entry], max_ids=1)['message'], text.format(1, 1))
         self.assertEqual(self.check([entry, entry], max_ids=3)['message'], text.format(2, 3))
+        wrong = {**entry, 'data': {'features': ['no number'], **entry['data'], 'name': 5, 'refs': ['a', 'b']}}
+        self.assertEqual(len(self.check([wrong], max_ids=2)['objects'][0]['errors']), 1)
+        refused = self.check([wrong], max_ids=1)
+        self.assertEqual((refused['message'], refused['objects'][0]['errors']), (text.format(1, 1), []))
         more = {**entry, 'provenance_refs': ['p', 'q']}
         self.assertEqual(self.check([more], max_ids=4)['valid'], 1)
         refused = self.check([more], max_ids=3)
