@@ -238,10 +238,18 @@ static int take_text(struct validate_request *r, struct slice value, const char 
     return 0;
 }
 
+/* Of any size. */
+static bool is_integer(struct slice name)
+{
+    size_t sign = name.n && name.p[0] == '-', i = sign;
+
+    while (i < name.n && name.p[i] >= '0' && name.p[i] <= '9')
+        i++;
+    return i == name.n && i > sign;
+}
+
 static void check_name(struct slice name, struct sbuf *out)
 {
-    int64_t number;
-
     if (name.n == 0) {
         sbuf_adds(out, "Object name cannot be null or the empty string");
         return;
@@ -263,7 +271,7 @@ static void check_name(struct slice name, struct sbuf *out)
         sbuf_add(out, name.p + i, used);
         return;
     }
-    if (java_parse_long(name, &number)) {
+    if (is_integer(name)) {
         sbuf_adds(out, "Object names cannot be integers: ");
         sbuf_add_slice(out, name);
     }

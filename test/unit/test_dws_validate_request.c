@@ -159,6 +159,8 @@ static void problems(void **state)
         { OBJECT_NAMED("a/b"), "Object #2: Illegal character in object name a/b: /" },
         { OBJECT_NAMED("a\xc3\xa9"), "Object #2: Illegal character in object name a\xc3\xa9: \xc3\xa9" },
         { OBJECT_NAMED("-12"), "Object #2: Object names cannot be integers: -12" },
+        { OBJECT_NAMED("00123456789012345678901"),
+          "Object #2: Object names cannot be integers: 00123456789012345678901" },
         { "{\"name\":\"n\"}", "Object #2, n: no data" },
         { "{\"name\":\"n\",\"data\":null}", "Object #2, n: no data" },
         { "{\"objid\":\"5\",\"x\":1,\"a\":2,\"x\":3}",
