@@ -130,7 +130,7 @@ static inline void value_done(struct check_job *job)
     if (f && f->is_object && f->node && !job->stopped) {
         uint32_t id_ref = node_of(job, f->node)->id_ref;
         if (id_ref && job_handles(job, id_ref))
-            job_found_id(job, id_ref, job_key(job, f));
+            job_found_id(job, id_ref, job_key(job, f), f);
     }
 }
 
@@ -256,7 +256,7 @@ static void end_kept_string(struct check_job *job)
     struct slice text = sbuf_slice(&job->text);
 
     if (s->id_ref) {
-        job_found_id(job, s->id_ref, text);
+        job_found_id(job, s->id_ref, text, NULL);
         if (job->options.map_id && s->selections) {
             text = job_mapped(job, s->id_ref, text);
             s->bytes = text.n;
@@ -513,6 +513,7 @@ static void do_key(struct check_job *job, struct slice key, bool plain)
     take_key(job, f, key, plain, node ? node->id_ref : 0);
     f->child = 0;
     f->child_meta = NULL;
+    f->ids = job->id_count;
     for (const struct meta_node *m = f->meta ? f->meta->child : NULL; m; m = m->next)
         if (slice_eq(m->key, key))
             f->child_meta = m;

@@ -168,7 +168,18 @@ static struct found_id *find_id(struct check_job *job, uint32_t type, struct sli
     return NULL;
 }
 
-static void record(struct check_job *job, uint32_t id_ref, struct slice text)
+/* A key comes before its value: an id that was first seen in the value is cut back to the key. */
+static void move_to_key(struct check_job *job, const struct frame *key_of, struct found_id *id)
+{
+    AUTO_SBUF(location, SBUF_NO_LIMIT);
+
+    if (!key_of || (size_t)(id - job->ids) < key_of->ids)
+        return;
+    job_put_location(job, job->depth, &location);
+    id->location.n = location.len;
+}
+
+static void record(struct check_job *job, uint32_t id_ref, struct slice text, const struct frame *key_of)
 {
     uint32_t type = ref_of(job, id_ref)->type;
     uint64_t hash = uth_hash(text.p, text.n) ^ type;
@@ -196,9 +207,10 @@ static void record(struct check_job *job, uint32_t id_ref, struct slice text)
         }
         id = &job->ids[id->variant - 1];
     }
+    move_to_key(job, key_of, id);
 }
 
-void job_found_id(struct check_job *job, uint32_t id_ref, struct slice text)
+void job_found_id(struct check_job *job, uint32_t id_ref, struct slice text, const struct frame *key_of)
 {
     if (job->stopped || job->second || !is_fine(job, id_ref, text))
         return;
@@ -206,5 +218,5 @@ void job_found_id(struct check_job *job, uint32_t id_ref, struct slice text)
         job->final = false; /* the canonical form has the resolved text */
         job->writing = false;
     }
-    record(job, id_ref, text);
+    record(job, id_ref, text, key_of);
 }

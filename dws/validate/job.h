@@ -29,6 +29,7 @@ struct frame {
     uint64_t count;    /* elements or members so far */
     /* the newest key, and the same as it stands in the canonical form; in `keys` */
     size_t key_at, key_n, canon_at, canon_n;
+    size_t ids;            /* found when the newest key was read */
     uint64_t key_cost;     /* what upstream thinks the keys take up */
     uint64_t below;        /* the most that those of a map in it and of the maps between do */
     struct key_peak *peak; /* the way to that map, if it is worth naming */
@@ -149,8 +150,8 @@ void job_error(struct check_job *job, const char *code, bool fatal, size_t depth
 /* A limit was passed: CHECK_JSON when the value is complete. */
 void job_limit(struct check_job *job, const char *text);
 
-/* An id was found, as a value or a key. */
-void job_found_id(struct check_job *job, uint32_t id_ref, struct slice text);
+/* An id was found: as a value, or as the newest key of an object, after all that is below it. */
+void job_found_id(struct check_job *job, uint32_t id_ref, struct slice text, const struct frame *key_of);
 /* What stands for it in the canonical form. */
 struct slice job_mapped(struct check_job *job, uint32_t id_ref, struct slice text);
 bool job_handles(const struct check_job *job, uint32_t id_ref);

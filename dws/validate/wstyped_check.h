@@ -124,7 +124,7 @@ struct check_error {
 };
 
 struct check_id {
-    struct check_text type, id, location; /* where it was seen first */
+    struct check_text type, id, location; /* its first place: a key comes before its value */
     const struct check_text *attributes;
     size_t attribute_count;
 };

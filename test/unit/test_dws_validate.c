@@ -20,18 +20,23 @@ static const char schema[] =
     "\"required\":[\"a\"]},"
     "\"c\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"integer\"}},"
     "\"additionalProperties\":false},"
-    "\"h\":" ID("handle", "") ",\"b\":" ID("bytestream", "") ",\"s\":" ID("sample", "") ",\"k\":" ID(
-        "kb",
-        "") ","
-            "\"r\":{\"type\":\"array\",\"items\":" ID(
-                "ws",
-                ",\"attributes\":[\"M.A\"]") "},"
-                                             "\"m\":{\"type\":\"object\",\"id-reference\":{\"id-type\":"
-                                             "\"ws\"},\"additionalProperties\":" ID(
-                                                 "ws",
-                                                 "") "}},"
-                                                     "\"metadata-ws\":{\"len\":\"length(q)\",\"q\":\"q\","
-                                                     "\"n\":\"f\",\"a\":\"o.a\",\"count\":\"length(l)\"}}";
+    "\"n\":{\"type\":\"object\",\"id-reference\":{\"id-type\":\"ws\"},\"additionalProperties\":{\"type\":"
+    "\"array\","
+    "\"items\":{\"type\":\"object\",\"id-reference\":{\"id-type\":\"ws\"},\"additionalProperties\":" ID(
+        "ws",
+        "") "}}},"
+            "\"h\":" ID("handle", "") ",\"b\":" ID("bytestream", "") ",\"s\":" ID("sample", "") ",\"k\":" ID(
+                "kb", "") ","
+                          "\"r\":{\"type\":\"array\",\"items\":" ID(
+                              "ws", ",\"attributes\":[\"M.A\"]") "},"
+                                                                 "\"m\":{\"type\":\"object\",\"id-"
+                                                                 "reference\":{\"id-type\":"
+                                                                 "\"ws\"},\"additionalProperties\":" ID(
+                                                                     "ws", "") "}},"
+                                                                               "\"metadata-ws\":{\"len\":"
+                                                                               "\"length(q)\",\"q\":\"q\","
+                                                                               "\"n\":\"f\",\"a\":\"o.a\","
+                                                                               "\"count\":\"length(l)\"}}";
 
 static struct check_program *compile(void)
 {
@@ -210,6 +215,39 @@ static void test_results(void **state)
     }
 }
 
+/* Where ids are said to be is the first place in the document, and a key stands before its value. */
+static void test_places(void **state)
+{
+    static const struct {
+        const char *object, *ids;
+    } rows[] = {
+        { "\"n\":{\"a\":[{\"a\":\"b\"}]}", "b /n/a/0/a a /n/a " },
+        { "\"n\":{\"a\":[{\"b\":\"a\"},{\"a\":\"b\"}],\"b\":[]}", "a /n/a b /n/a/0/b " },
+        { "\"n\":{\"a/0\":[],\"a\":[{\"a/0\":\"a\"}]}", "a/0 /n/a/0 a /n/a " },
+        { "\"m\":{\"a\":\"x\"},\"n\":{\"a\":[{\"y\":\"a\"}]}", "x /m/a a /m/a y /n/a/0/y " },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct check_program *program = compile();
+        struct check_job *job =
+            check_begin(program, &(struct check_options){ .id_types = types, .id_type_count = 1 });
+        const struct check_result *result;
+        AUTO(free_str_auto) char *object = xasprintf("{" FIELDS "%s}", rows[i].object);
+        AUTO_SBUF(ids, SBUF_NO_LIMIT);
+        size_t n;
+        check_feed(job, object, strlen(object), &n);
+        assert_int_equal(check_end(job, &result), CHECK_DONE);
+        for (size_t k = 0; k < result->id_count; k++) {
+            const struct check_id *id = &result->ids[k];
+            sbuf_addf(&ids, "%.*s %.*s ", (int)id->id.n, id->id.p, (int)id->location.n, id->location.p);
+        }
+        assert_string_equal(ids.p, rows[i].ids);
+        check_free(job);
+        check_program_unref(program);
+    }
+}
+
 static void test_limits(void **state)
 {
     static const struct {
@@ -316,10 +354,10 @@ static void test_only_structures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages),        cmocka_unit_test(test_ten_errors_at_most),
-        cmocka_unit_test(test_results),         cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_counter),         cmocka_unit_test(test_inside_a_request),
-        cmocka_unit_test(test_only_structures),
+        cmocka_unit_test(test_messages),         cmocka_unit_test(test_ten_errors_at_most),
+        cmocka_unit_test(test_results),          cmocka_unit_test(test_places),
+        cmocka_unit_test(test_limits),           cmocka_unit_test(test_counter),
+        cmocka_unit_test(test_inside_a_request), cmocka_unit_test(test_only_structures),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
