@@ -169,6 +169,15 @@ static int fail_not_long(struct convert *c, const struct json_val *val, struct s
     return fail(c, &text);
 }
 
+int convert_fail_missing(struct convert *c, const struct json_val *array)
+{
+    AUTO_SBUF(text, SBUF_NO_LIMIT);
+
+    sbuf_adds(&text, "No content to map due to end-of-input");
+    put_location(c, &text, array->end - 1, 0);
+    return fail(c, &text);
+}
+
 /* How far Jackson has read when it has seen the value's token. */
 static size_t token_end(const struct json_val *val)
 {

@@ -49,6 +49,8 @@ int convert_struct(struct convert *c, const struct json_val *val, const struct p
 int convert_check_list(struct convert *c, const struct json_val *val) MUST_USE;
 /* 0 if the value is an object or null, else the text for a class that is made from objects. */
 int convert_check_object(struct convert *c, const struct json_val *val, const char *java_class) MUST_USE;
+/* The text for an element that is not in the array. */
+int convert_fail_missing(struct convert *c, const struct json_val *array) MUST_USE;
 /* `Unrecognized field "<key>" ...`; known: the quoted names, with `, ` between them. */
 int convert_fail_unknown(struct convert *c, const struct json_val *member, const char *java_class,
                          const char *known, size_t known_count);

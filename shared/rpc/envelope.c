@@ -92,8 +92,12 @@ static int read_params(struct convert *c, const struct json_val *val, struct env
     if (rc)
         return rc;
     env->has_params = val->kind == JSON_KIND_ARRAY;
-    if (env->has_params && !env->params)
-        env->params = val; /* of duplicates the first one counts */
+    if (!env->has_params)
+        return 0;
+    if (env->params)
+        env->last_params = val;
+    else
+        env->params = val;
     return 0;
 }
 

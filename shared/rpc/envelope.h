@@ -19,7 +19,12 @@ struct envelope {
     struct slice method; /* full name: `Workspace.` was put in front if it had no dot */
     bool has_params;
     const struct json_val *params; /* an array */
-    bool params_unread;            /* only its place and count are known */
+    /*
+     * NULL, unless the key stands there twice: then upstream counts in the last array, and sees there which
+     * are null, but finds the others in the first one.
+     */
+    const struct json_val *last_params;
+    bool params_unread; /* only their places and counts are known */
     bool has_id;
     struct slice id; /* as Java prints it */
     bool marked;     /* a delegation mark is in the context */

@@ -138,19 +138,26 @@ int params_convert(const struct envelope *env, const struct method *method, stru
     struct convert c = {
         .body = env->body, .source = CONVERT_BODY, .code = ERR_PARAMS, .arena = arena, .err = &inner
     };
-    const struct json_val *val = env->params->first;
+    const struct json_val *counted = env->last_params ? env->last_params : env->params;
+    const struct json_val *val = env->params->first, *last = counted->first;
+    bool raw = method->param_count == 1 && method->params->kind == PARAM_RAW;
 
-    if (env->params->count != method->param_count)
+    if (counted->count != method->param_count || (raw && env->params->count != 1))
         return err_set(err, ERR_PARAMS, "%s%s", wrong_count, method->name);
     union param_value *values = arena_zalloc(arena, (method->param_count + 1) * sizeof(*values));
     *ret_values = values;
-    if (method->param_count == 1 && method->params->kind == PARAM_RAW) {
+    if (raw) {
         values[0].raw = raw_param(env);
         return 0;
     }
-    for (size_t i = 0; i < method->param_count; i++, val = val->next)
-        if (convert_param(&c, val, &method->params[i], &values[i]))
+    for (size_t i = 0; i < method->param_count; i++) {
+        const struct json_val *from = last->kind == JSON_KIND_NULL ? last : val;
+        if (from ? convert_param(&c, from, &method->params[i], &values[i])
+                 : convert_fail_missing(&c, env->params))
             return wrap_type_error(err, &inner, i, method->name);
+        val = val ? val->next : NULL;
+        last = last->next;
+    }
     return 0;
 }
 

@@ -29,6 +29,8 @@ ERRORS = (
     ('{"method":5,"params":[]}', -32601, 'Can not find method [Workspace.5] in server class '
      'us.kbase.workspace.WorkspaceServer', False),
     ('{"method":"ver","params":[1]}', -32602, 'Wrong parameter count for method Workspace.ver', False),
+    ('{"params":[],"method":"ver","params":[1]}', -32602, 'Wrong parameter count for method Workspace.ver', False),
+    ('{"params":["Nope.T"],"method":"get_type_info","params":["x"]}', -32500, "Module doesn't exist: Nope", True),
     ('{"method":"get_type_info","params":[]}', -32602, 'Wrong parameter count for method Workspace.get_type_info', False),
     ('{"method":"release_module","params":[]}', -32400, NEEDS_TOKEN, True),
     ('{"method":"get_type_info","params":["Nope.T"]}', -32500, "Module doesn't exist: Nope", True),
@@ -41,7 +43,8 @@ PARSE_ERRORS = ('{', '   ', '[]', '"x"', '5', '{"method":"ver","params":{}}', '{
                 '{"method":"ver"/* c */,"params":[]}')
 FINE = (VER, '{"method":"Workspace.ver","params":[],"version":"1.1","id":"1","context":{}}', VER + ' rest is ignored',
         '{"method":"ver","params":[],"context":null}', '{"method":"nope","method":"ver","params":[]}',
-        '{"params":[],"method":"ver","context":{"call_stack":[],"run_id":"x","other":{"a":[1]}}}')
+        '{"params":[],"method":"ver","context":{"call_stack":[],"run_id":"x","other":{"a":[1]}}}',
+        '{"params":[1],"method":"ver","params":[]}')
 IDS = (('"abc"', 'abc'), ('42', '42'), ('0.25', '0.25'), ('1e3', '1000.0'), ('true', 'true'), ('""', ''), ('[1,"b"]', '[1, b]'),
        ('{"a":1}', '{a=1}'), ('12345678901234567890123', '12345678901234567890123'))
 

@@ -73,6 +73,51 @@ static void test_count(void **state)
     }
 }
 
+static void test_params_twice(void **state)
+{
+    static const struct {
+        const char *body, *text; /* of the string, or of the error; NULL: null */
+        int rc;
+    } rows[] = {
+        { "{\"params\":[\"a\"],\"method\":\"M.m\",\"params\":[\"b\"]}", "a", 0 },
+        { "{\"params\":[\"a\",\"c\"],\"params\":[{}]}", "a", 0 },
+        { "{\"params\":[\"a\"],\"params\":[\"b\"],\"params\":[\"c\"]}", "a", 0 },
+        { "{\"params\":null,\"params\":[\"b\"]}", "b", 0 },
+        { "{\"params\":[null],\"params\":[\"b\"]}", NULL, 0 },
+        { "{\"params\":[\"a\"],\"params\":[null]}", NULL, 0 },
+        { "{\"params\":[],\"params\":[null]}", NULL, 0 },
+        { "{\"params\":[[]],\"params\":[\"b\"]}",
+          WRONG "Cannot deserialize instance of `java.lang.String` out of START_ARRAY token" AT(12) ")",
+          -ERR_PARAMS },
+        { "{\"params\":[ ],\"params\":[\"b\"]}", WRONG "No content to map due to end-of-input" AT(13) ")",
+          -ERR_PARAMS },
+        { "{\"params\":[\"a\"],\"params\":[]}", "Wrong parameter count for method M.m", -ERR_PARAMS },
+        { "{\"params\":[\"a\"],\"params\":[1,2]}", "Wrong parameter count for method M.m", -ERR_PARAMS },
+    };
+    static const struct method method = { .name = "M.m", .params = param_spec_STRING, .param_count = 1 };
+    static const struct method raw = { .name = "M.r", .params = param_spec_RAW, .param_count = 1 };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        FIXTURE(f);
+        assert_int_equal(envelope_read(slice_str(rows[i].body), &limits, &f.arena, &f.env, NULL), 0);
+        assert_int_equal(params_convert(&f.env, &method, &f.arena, &f.values, &f.err), rows[i].rc);
+        if (rows[i].rc) {
+            assert_string_equal(f.err.text, rows[i].text);
+            continue;
+        }
+        assert_int_equal(f.values[0].text.given, rows[i].text != NULL);
+        if (rows[i].text)
+            assert_true(slice_is(f.values[0].text.text, rows[i].text));
+    }
+    FIXTURE(f);
+    assert_int_equal(
+        envelope_read_outline(SLICE("{\"params\":[1,2],\"params\":[3]}"), &limits, &f.arena, &f.env, NULL),
+        0);
+    assert_int_equal(params_convert(&f.env, &raw, &f.arena, &f.values, &f.err), -ERR_PARAMS);
+    assert_string_equal(f.err.text, "Wrong parameter count for method M.r");
+}
+
 static void test_string(void **state)
 {
     static const struct {
@@ -535,19 +580,13 @@ static void test_admin_params(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_count),
-        cmocka_unit_test(test_string),
-        cmocka_unit_test(test_int),
-        cmocka_unit_test(test_int_refused),
-        cmocka_unit_test(test_string_list),
-        cmocka_unit_test(test_int_map),
-        cmocka_unit_test(test_register_typespec),
-        cmocka_unit_test(test_other_structs),
-        cmocka_unit_test(test_struct_refused),
-        cmocka_unit_test(test_odd_texts),
-        cmocka_unit_test(test_unexpected),
-        cmocka_unit_test(test_any),
-        cmocka_unit_test(test_admin_command),
+        cmocka_unit_test(test_count),         cmocka_unit_test(test_params_twice),
+        cmocka_unit_test(test_string),        cmocka_unit_test(test_int),
+        cmocka_unit_test(test_int_refused),   cmocka_unit_test(test_string_list),
+        cmocka_unit_test(test_int_map),       cmocka_unit_test(test_register_typespec),
+        cmocka_unit_test(test_other_structs), cmocka_unit_test(test_struct_refused),
+        cmocka_unit_test(test_odd_texts),     cmocka_unit_test(test_unexpected),
+        cmocka_unit_test(test_any),           cmocka_unit_test(test_admin_command),
         cmocka_unit_test(test_admin_params),
     };
 
