@@ -333,14 +333,15 @@ static bool fits_64_bits(struct slice text)
 static int compile_bound(struct compiler *c, const struct json_val *source, const char *key, const char *flag,
                          bool integer, struct bound *bound)
 {
-    const struct json_val *val = json_member(source, key);
+    const struct json_val *val = json_member(source, key), *exclusive = json_member(source, flag);
 
     if (!val || val->kind == JSON_KIND_NULL)
         return 0;
     if (val->kind != JSON_KIND_INT && (val->kind != JSON_KIND_FLOAT || integer))
         return bad_schema(c, "a bound is no number of its type");
-    *bound = (struct bound){ .set = true, .exclusive = json_member(source, flag) != NULL };
-    bound->value = double_value(val->text);
+    /* what the flag says does not matter */
+    *bound = (struct bound){ .set = true, .exclusive = exclusive && exclusive->kind != JSON_KIND_NULL };
+    bound->value = slice_is(val->text, "-0") ? 0 : double_value(val->text);
     if (integer) {
         bound->fits = fits_64_bits(val->text);
         bound->text = slice_is(val->text, "-0") ? SLICE("0") : keep(c, val->text);

@@ -11,6 +11,7 @@ static const char schema[] =
     "\"properties\":{\"q\":{\"type\":\"string\"},\"p\":{\"type\":\"string\"},\"i\":{\"type\":\"integer\"},"
     "\"f\":{\"type\":\"number\"},\"ri\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":9007199254740992},"
     "\"rf\":{\"type\":\"number\",\"minimum\":0.5,\"maximum\":10,\"exclusiveMinimum\":false},"
+    "\"rn\":{\"type\":\"number\",\"maximum\":-0,\"exclusiveMaximum\":null},"
     "\"big\":{\"type\":\"integer\",\"minimum\":-99999999999999999999,\"exclusiveMinimum\":true},"
     "\"l\":{\"type\":\"array\",\"items\":{\"type\":\"integer\"}},"
     "\"t\":{\"type\":\"array\",\"minItems\":2,\"maxItems\":2,\"items\":[{\"type\":\"integer\"},{\"type\":"
@@ -121,6 +122,11 @@ static void test_messages(void **state)
                  "(-99999999999999999999, exclusive) at /big" },
         { "{" FIELDS "\"rf\":1e400}", FAILED
           "Number value given (Infinity) was more than maximum value accepted (10.0, inclusive) at /rf" },
+        { "{" FIELDS "\"rf\":-0,\"rn\":-0}",
+          FAILED "Number value given (0.0) was less than minimum value accepted (0.5, exclusive) at /rf" },
+        { "{" FIELDS "\"rf\":-0.0,\"rn\":0.5}",
+          FAILED "Number value given (-0.0) was less than minimum value accepted (0.5, exclusive) at /rf\n"
+                 "Number value given (0.5) was more than maximum value accepted (0.0, inclusive) at /rn" },
         { "{" FIELDS "\"h\":null,\"k\":3}",
           FAILED "instance type (null) not allowed for ID reference (allowed: [\"string\"]), at /h\n"
                  "instance type (integer) not allowed for ID reference (allowed: [\"string\"]), at /k" },
