@@ -107,12 +107,46 @@ static void test_foreign_record(void **state UNUSED)
 
     assert_int_equal(kidl_load(slice_str(text), &arena, &node, NULL), 0);
     kidl_parsing_structure(node, &out);
-    assert_string_equal(out.p,
-                        "{\"!\":\"" P "Typedef\",\"alias_type\":" INT_NODE
-                        ",\"annotations\":{\"metadata\":{\"ws\":{}},"
-                        "\"searchable_ws_subset\":{\"fields\":{},\"keys\":{}},\"unknown_annotations\":{}},"
-                        "\"comment\":\"a\\nb\",\"module\":\"M\",\"name\":\"tA\"}");
+    assert_string_equal(out.p, "{\"!\":\"" P "Typedef\",\"alias_type\":" INT_NODE
+                               ",\"annotations\":{\"metadata\":{},\"searchable_ws_subset\":{},"
+                               "\"unknown_annotations\":{}},"
+                               "\"comment\":\"a\\nb\",\"module\":\"M\",\"name\":\"tA\"}");
     assert_slice(kidl_node_comment(node), "a\nb");
+}
+
+/* Annotations that a record does not have stay away; empty ones are completed. */
+static void test_annotations_of_older_records(void **state UNUSED)
+{
+    static const struct {
+        const char *in;
+        const char *out;
+    } rows[] = {
+        { "{}", "{\"metadata\":{},\"searchable_ws_subset\":{},\"unknown_annotations\":{}}" },
+        { "{\"metadata\":{}}",
+          "{\"metadata\":{\"ws\":{}},\"searchable_ws_subset\":{},\"unknown_annotations\":{}}" },
+        { "{\"searchable_ws_subset\":{\"keys\":{\"k\":{}}}}",
+          "{\"metadata\":{},\"searchable_ws_subset\":{\"fields\":{},\"keys\":{\"k\":{}}},"
+          "\"unknown_annotations\":{}}" },
+        { "{\"unknown_annotations\":{\"x\":[]},\"metadata\":{\"ws\":{\"n\":\"e\"}},\"searchable_ws_subset\":{"
+          "}}",
+          "{\"metadata\":{\"ws\":{\"n\":\"e\"}},\"searchable_ws_subset\":{\"fields\":{},\"keys\":{}},"
+          "\"unknown_annotations\":{\"x\":[]}}" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO_ARENA(arena);
+        AUTO_SBUF(out, SBUF_NO_LIMIT);
+        const struct kidl_node *node;
+        const char *text = arena_printf(&arena,
+                                        "{\"!\":\"Typedef\",\"name\":\"t\",\"module\":\"m\",\"comment\":\"\","
+                                        "\"annotations\":%s,\"alias_type\":" INT_NODE "}",
+                                        rows[i].in);
+        const char *want = arena_printf(&arena, ",\"annotations\":%s,\"comment\"", rows[i].out);
+        assert_int_equal(kidl_load(slice_str(text), &arena, &node, NULL), 0);
+        kidl_parsing_structure(node, &out);
+        if (!strstr(out.p, want))
+            fail_msg("%s gave %s", rows[i].in, out.p);
+    }
 }
 
 /* Lone surrogates and NUL. */
@@ -266,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_damaged_records),
         cmocka_unit_test(test_deep_record),
         cmocka_unit_test(test_foreign_record),
+        cmocka_unit_test(test_annotations_of_older_records),
         cmocka_unit_test(test_odd_units_survive),
         cmocka_unit_test(test_columns_of_lone_surrogates),
         cmocka_unit_test(test_only_lexical_errors_are_lexical),

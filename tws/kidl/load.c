@@ -147,10 +147,12 @@ static void load_search(struct loader *l, const struct json_val *val, struct ann
     load_tree(l, member_of_kind(val, "keys", JSON_KIND_OBJECT), &out->search->keys);
 }
 
-static void load_metadata(struct loader *l, const struct json_val *ws, struct annotations *out)
+static void load_metadata(struct loader *l, const struct json_val *object, struct annotations *out)
 {
+    const struct json_val *ws = member_of_kind(object, "ws", JSON_KIND_OBJECT);
+
     out->metadata = arena_zalloc(l->arena, sizeof(*out->metadata));
-    for (const struct json_val *val = ws->first; val; val = val->next) {
+    for (const struct json_val *val = ws ? ws->first : NULL; val; val = val->next) {
         struct slice *expression = arena_alloc(l->arena, sizeof(*expression));
         *expression = keep(l, val->text);
         names_put(out->metadata, l->arena, keep(l, val->key), expression);
@@ -190,7 +192,6 @@ static int load_annotations(struct loader *l, const struct json_val *object, con
         rc = load_range(l, range, out);
     if (search)
         load_search(l, search, out);
-    metadata = member_of_kind(metadata, "ws", JSON_KIND_OBJECT);
     if (metadata)
         load_metadata(l, metadata, out);
     if (unknown)

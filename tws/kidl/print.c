@@ -45,12 +45,12 @@ static void put_id(struct printer *p, const struct id_annotation *id)
     put(p, "},");
 }
 
-static void put_metadata(struct printer *p, const struct names *metadata, bool always)
+static void put_metadata(struct printer *p, const struct names *metadata)
 {
     put(p, "\"metadata\":{");
-    if (metadata || always) {
+    if (metadata) {
         put(p, "\"ws\":{");
-        for (size_t i = 0; metadata && i < metadata->count; i++) {
+        for (size_t i = 0; i < metadata->count; i++) {
             put(p, i ? "," : "");
             json_put_string_raw(p->out, metadata->entries[i].name);
             put(p, ":");
@@ -92,7 +92,7 @@ static void put_range(struct printer *p, const struct range_annotation *range)
 static void put_tree(struct printer *p, const struct path_tree *tree)
 {
     put(p, "{");
-    for (size_t i = 0; tree && i < tree->steps.count; i++) {
+    for (size_t i = 0; i < tree->steps.count; i++) {
         put(p, i ? "," : "");
         json_put_string_raw(p->out, tree->steps.entries[i].name);
         put(p, ":");
@@ -101,24 +101,24 @@ static void put_tree(struct printer *p, const struct path_tree *tree)
     put(p, "}");
 }
 
-static void put_search(struct printer *p, const struct search_annotation *search, bool always)
+static void put_search(struct printer *p, const struct search_annotation *search)
 {
     put(p, "\"searchable_ws_subset\":{");
-    if (search || always) {
+    if (search) {
         put(p, "\"fields\":");
-        put_tree(p, search ? &search->fields : NULL);
+        put_tree(p, &search->fields);
         put(p, ",\"keys\":");
-        put_tree(p, search ? &search->keys : NULL);
+        put_tree(p, &search->keys);
     }
     put(p, "},");
 }
 
-static void put_annotations(struct printer *p, const struct annotations *a, bool loaded)
+static void put_annotations(struct printer *p, const struct annotations *a)
 {
     put(p, "\"annotations\":{");
     if (a->id)
         put_id(p, a->id);
-    put_metadata(p, a->metadata, loaded);
+    put_metadata(p, a->metadata);
     if (a->has_optional) {
         put(p, "\"optional\":");
         put_words(p, a->optional);
@@ -126,7 +126,7 @@ static void put_annotations(struct printer *p, const struct annotations *a, bool
     }
     if (a->range)
         put_range(p, a->range);
-    put_search(p, a->search, loaded);
+    put_search(p, a->search);
     put(p, "\"unknown_annotations\":{");
     for (size_t i = 0; i < a->unknown_count; i++) {
         put(p, i ? "," : "");
@@ -233,7 +233,7 @@ static void put_typedef(struct printer *p, const struct kidl_node *node)
     put(p, CLASS "Typedef\",\"alias_type\":");
     put_node(p, node->inner);
     put(p, ",");
-    put_annotations(p, node->annotations, node->loaded);
+    put_annotations(p, node->annotations);
     put_member(p, "comment", node->comment);
     put_member(p, "module", node->module);
     put_member(p, "name", node->name);

@@ -22,6 +22,11 @@ static const struct annotations *reload_annotations(struct reloader *r, const st
         range->exclusive_minimum = range->exclusive_maximum = false;
         a->range = range;
     }
+    /* the printed text has both, empty if there are none */
+    if (!fresh->search)
+        a->search = arena_zalloc(r->arena, sizeof(*a->search));
+    if (!fresh->metadata)
+        a->metadata = arena_zalloc(r->arena, sizeof(*a->metadata));
     for (size_t i = 0; i < fresh->unknown_count; i++)
         names_put(&unknown, &r->scratch, fresh->unknown[i].type, (void *)(uintptr_t)&fresh->unknown[i].words);
     annotations_order_unknown(a, &unknown, java_hash_putall_capacity(unknown.count), r->arena);
