@@ -35,7 +35,8 @@ struct validation {
     struct check_counter counter;
     struct spool *answer;
     struct failure failure;
-    struct err err; /* ends the call */
+    bool tight, much; /* as of check_result and check_options */
+    struct err err;   /* ends the call */
 };
 
 static void validation_free(struct validation *v)
@@ -229,6 +230,7 @@ static int put_result(struct validation *v, size_t index, const struct types_wan
         return rc;
     if (result->outcome == CHECK_VALID)
         return 0;
+    v->tight = v->tight || result->tight;
     add_name(v, index, &name);
     AUTO(free_str_auto) char *text = check_message(result, check_text_of(sbuf_slice(&name)), &message_len);
     struct sbuf message = SBUF_INIT(SBUF_NO_LIMIT);
@@ -285,6 +287,7 @@ static struct check_options options_of(struct validation *v, struct sink *sink)
         .max_depth = (size_t)config->max_json_depth,
         .temp_dir = config->temp_dir,
         .repeatable = true,
+        .much = v->much,
     };
 }
 
@@ -334,12 +337,32 @@ static int check_one(struct validation *v, size_t index)
     return check_object(v, index, type);
 }
 
-static int check_all(struct validation *v)
+static int check_each(struct validation *v)
 {
     int rc = put_head(v);
 
     for (size_t i = 0; rc == 0 && i < v->request.count && v->failure.stage != STAGE_CHECK; i++)
         rc = check_one(v, i);
+    return rc;
+}
+
+/* Begins anew: the objects have more bytes together than it seemed when one of them was refused. */
+static int check_again(struct validation *v)
+{
+    spool_free(TAKE(v->answer));
+    sbuf_release(&v->failure.message);
+    v->failure = (struct failure){ .message = SBUF_INIT(SBUF_NO_LIMIT) };
+    v->counter = (struct check_counter){ .bytes = 0 };
+    v->much = true;
+    return check_each(v);
+}
+
+static int check_all(struct validation *v)
+{
+    int rc = check_each(v);
+
+    if (rc == 0 && v->failure.stage == STAGE_SORT && v->tight && v->counter.bytes > CHECK_MUCH)
+        rc = check_again(v);
     return rc < 0 ? rc : put_tail(v);
 }
 

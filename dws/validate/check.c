@@ -7,10 +7,10 @@
 
 /*
  * Upstream's sorters: one for objects up to SORT_FREE bytes, which has no limit; the other may use KEY_MEMORY
- * for keys, less the object itself when all objects of the call are in memory, which they are up to IN_MEMORY
- * bytes.
+ * for keys, less the object itself when all objects of the call are in memory, which they are up to
+ * CHECK_MUCH bytes.
  */
-enum { KEY_MEMORY = 200000000, IN_MEMORY = 100000000, SORT_FREE = 20000000, KEY_OVERHEAD = 64 };
+enum { KEY_MEMORY = 200000000, SORT_FREE = 20000000, KEY_OVERHEAD = 64 };
 
 /* The way to the map with the most keys is kept if those are worth so much and it is not longer than this. */
 enum { WORTH_NAMING = 65536, MAX_STEPS = 16 << 20 };
@@ -746,10 +746,11 @@ static bool keys_fit(struct check_job *job, uint64_t size)
 
     if (!job->canon.unsorted || size <= SORT_FREE)
         return true;
-    if (job->counter->bytes + size <= IN_MEMORY)
+    if (!job->options.much && job->counter->bytes <= CHECK_MUCH)
         limit -= size;
     if (job->key_most <= limit)
         return true;
+    job->result.tight = limit < KEY_MEMORY;
     sbuf_addf(&text, ": Memory necessary for sorting map keys exceeds the limit %llu bytes at ",
               (unsigned long long)limit);
     name_peak(job, limit, &text);
@@ -768,6 +769,7 @@ static enum check_status give_final(struct check_job *job)
         set_problem(job, CHECK_TOO_BIG, sbuf_slice(&text));
         return CHECK_DONE;
     }
+    job->counter->bytes += size;
     if (!keys_fit(job, size)) /* before equal keys: those are found when all keys of a map are in memory */
         return CHECK_DONE;
     if (job->sort_problem.len) {
@@ -786,7 +788,6 @@ static enum check_status give_final(struct check_job *job)
         return CHECK_FAILED;
     }
     job->result.size = size;
-    job->counter->bytes += size;
     job->result.final = true;
     return CHECK_DONE;
 }

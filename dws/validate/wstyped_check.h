@@ -48,8 +48,11 @@ struct check_text check_program_id_type(const struct check_program *program, siz
 /* What the objects of one call have in common; start with zeros. */
 struct check_counter {
     uint64_t unique_ids;
-    uint64_t bytes; /* canonical size of the objects that were finished */
+    uint64_t bytes; /* canonical size of those that are valid, or were until they had to be sorted */
 };
+
+/* Upstream has more memory for keys if the objects of a call have more bytes than this together. */
+enum { CHECK_MUCH = 100000000 };
 
 /* Zeros mean the defaults. All that is pointed to must live as long as the job. */
 struct check_options {
@@ -83,6 +86,7 @@ struct check_options {
     bool only_check;               /* no size, MD5 and metadata are wanted */
     bool no_threads;               /* never hash large objects on a second thread */
     bool repeatable;               /* the caller can feed the object again if check_end() asks for that */
+    bool much;                     /* the objects of the call have more than CHECK_MUCH bytes together */
     uint64_t line, column;         /* where the object begins, for JSON errors; default 1, 1 */
 };
 
@@ -142,6 +146,7 @@ struct check_result {
     const struct check_id *ids; /* distinct (type, text, attributes) in the order they were first seen */
     size_t id_count;
     uint64_t unique_ids; /* distinct (type, text) of this object */
+    bool tight;          /* UNSORTABLE: it may be otherwise if the call turns out to have `much` */
     bool final;          /* size, md5 and metadata are given */
     uint64_t size;
     char md5[33];

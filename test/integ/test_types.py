@@ -212,6 +212,16 @@ class Checking(Pair):
         self.assertEqual(self.check([entry], id_map={}, max_object_size=20)['message'],
                          'Object #1, o data size 43 exceeds limit of 20')
 
+    def test_memory_for_keys_depends_on_all_objects(self):
+        """Upstream sorts in files what is large together, and has more memory for keys then."""
+        keys = '{"n":1,' + ','.join(f'"{i:06}":1' for i in range(2_500_000)) + '}'
+        other = '{"n":1,"x":"' + 'y' * 75_000_000 + '"}'
+        for objects, valid in (([keys], 0), ([keys, other], 1), ([other, keys], 1)):
+            entries = ','.join(f'{{"type":"Edge.Small","name":"o","data":{data}}}' for data in objects)
+            with self.dws.client() as c:
+                got = c.post('{"method":"TypeService.validate_objects","params":[{"objects":[%s]}]}' % entries).json()['result'][0]
+            self.assertEqual((got['valid'], [o['size'] for o in got['objects']]), (valid, [valid and len(o) or None for o in objects]))
+
     def test_early_stages_come_first(self):
         """A sorting error of an early object hides behind a type error of a late one, as upstream does all of one before the other."""
         twice = '{"type":"Edge.Small","name":"a","data":{"n":1,"k":1,"k":2}}'
