@@ -26,9 +26,8 @@ static struct slice path_name(struct slice path)
     if (slash)
         s = slice_of(slash + 1, s.n - (size_t)(slash + 1 - s.p));
     const char *dot = s.n ? memchr(s.p, '.', s.n) : NULL;
-    if (dot)
-        s.n = (size_t)(dot - s.p);
-    return utf_trim(s);
+    /* upstream trims what it cuts at a dot, and not what it cuts at a slash */
+    return dot ? utf_trim(slice_of(s.p, (size_t)(dot - s.p))) : s;
 }
 
 static int rewrite_include(struct header *h, struct slice line, struct err *err)
