@@ -162,6 +162,11 @@ static void test_refusals(void **state)
         { REGISTER, "ann", .spec = SOIL_1, .add = "U T", .want = "!Type was already registered before: T" },
         { REGISTER, "ann", .spec = SOIL_1, .add = "U W",
           .want = "!Type is in adding type list but is not defined in spec-file: W" },
+        /* of several, the first of Java's HashSet is told */
+        { REGISTER, "ann", .spec = SOIL_1, .remove = "leaf root stem",
+          .want = "!Type is in unregistering type list but was not already registered: root" },
+        { REGISTER, "ann", .spec = SOIL_1, .add = "Wolf Cat Wolf Zebra Cat",
+          .want = "!Type is in adding type list but is not defined in spec-file: Zebra" },
         { REGISTER, "ann", .spec = SOIL_1, .add = "null",
           .want = "!Type is in adding type list but is not defined in spec-file: null" },
         { REGISTER, "ann", .spec = SOIL_1,

@@ -1,5 +1,6 @@
 #include <inttypes.h>
 
+#include "shared/base/javahash.h"
 #include "shared/base/utf.h"
 #include "tws/registry/includes.h"
 #include "tws/registry/plan.h"
@@ -190,20 +191,36 @@ static bool is_registered(const struct job *job, struct slice name)
            contains(job->add, c->add_count, name);
 }
 
+/* In the order of the HashSet that upstream makes of the list: of several wrong names the first is told. */
+static struct slice *hashed_copy(struct arena *arena, const struct slice *list, size_t count)
+{
+    uint32_t capacity = java_hash_putall_capacity(count);
+    size_t *order = arena_alloc(arena, (count + 1) * sizeof(*order));
+    struct slice *copy = arena_alloc(arena, (count + 1) * sizeof(*copy));
+
+    java_hash_order(list, count, capacity > 16 ? capacity : 16, order);
+    for (size_t i = 0; i < count; i++)
+        copy[i] = list[order[i]];
+    return copy;
+}
+
 static int check_lists(struct job *job, struct err *err)
 {
     const struct registry_change *c = job->change;
+    struct arena *arena = job->plan->arena;
+    const struct slice *remove = hashed_copy(arena, c->remove, c->remove_count);
+    const struct slice *add = hashed_copy(arena, c->add, c->add_count);
 
-    job->add = sorted_copy(job->plan->arena, c->add, c->add_count);
-    job->remove = sorted_copy(job->plan->arena, c->remove, c->remove_count);
+    job->add = sorted_copy(arena, c->add, c->add_count);
+    job->remove = sorted_copy(arena, c->remove, c->remove_count);
     for (size_t i = 0; i < c->remove_count; i++)
-        if (!was_registered(job, c->remove[i]))
+        if (!was_registered(job, remove[i]))
             return FAIL(err, ERR_SPEC,
                         SLICE("Type is in unregistering type list but was not already registered: "),
-                        or_null(c->remove[i]));
+                        or_null(remove[i]));
     for (size_t i = 0; i < c->add_count; i++)
-        if (was_registered(job, c->add[i]))
-            return FAIL(err, ERR_SPEC, SLICE("Type was already registered before: "), c->add[i]);
+        if (was_registered(job, add[i]))
+            return FAIL(err, ERR_SPEC, SLICE("Type was already registered before: "), add[i]);
     return 0;
 }
 
@@ -446,8 +463,9 @@ static int judge_all(struct job *job, struct err *err)
         if (rc)
             return rc;
     }
+    const struct slice *add = hashed_copy(job->plan->arena, job->change->add, job->change->add_count);
     for (size_t i = 0; i < job->change->add_count; i++) {
-        struct slice name = job->change->add[i];
+        struct slice name = add[i];
         const struct entry_state *state = name.p ? find_state(&job->types, name) : NULL;
         if (!state || !state->defined)
             return FAIL(err, ERR_SPEC, SLICE("Type is in adding type list but is not defined in spec-file: "),
