@@ -271,6 +271,12 @@ static void test_limits(void **state)
         { "{" FIELDS "\"f\":12345}",
           "O: Total size of metadata key + value exceeds maximum of 5B for key n",
           { .max_metadata_pair = 5 } },
+        { "{\"p\":\"\",\"q\":\"\\ud800\\ud800\\udc00 \\udc00\\ud800.\"}",
+          "O: Total size of metadata key + value exceeds maximum of 9B for key q",
+          { .max_metadata_pair = 9 } },
+        { "{\"p\":\"\",\"q\":\"\\ud800\\ud800\\udc00 \\udc00\\ud800.\"}",
+          "O: Extracted metadata from object exceeds limit of 26B",
+          { .max_metadata = 26, .max_metadata_pair = 10 } },
         { "{" FIELDS "\"s\":\"x\"}",
           "O failed type checking:\nInvalid id x of type sample: Found sample id x. The workspace service "
           "currently does not "
@@ -292,6 +298,11 @@ static void test_limits(void **state)
         AUTO(free_str_auto) char *got = answer(rows[i].object, rows[i].options);
         assert_string_equal(got, rows[i].message);
     }
+    /* a lone surrogate counts as one byte */
+    AUTO(free_str_auto)
+    char *fits = answer("{\"p\":\"\",\"q\":\"\\ud800\\ud800\\udc00 \\udc00\\ud800.\"}",
+                        (struct check_options){ .max_metadata = 27, .max_metadata_pair = 10 });
+    assert_non_null(strstr(fits, "\"valid\":1"));
 }
 
 /* Ids that are not handled are only looked at; the counter goes on from object to object. */
