@@ -200,12 +200,34 @@ static void test_names_of_types_count_and_modules_do_not(void **state UNUSED)
     assert_int_equal(kidl_type_change(a, u), KIDL_INCOMPATIBLE);
 }
 
+/* As older parsers wrote it, before there were searchable paths. */
+static void test_record_without_trees(void **state UNUSED)
+{
+#define CLASS "Bio::KBase::KIDL::KBT::"
+    static const char text[] =
+        "{\"!\":\"" CLASS "Typedef\",\"alias_type\":{\"!\":\"" CLASS "Scalar\",\"scalar_type\":\"int\"},"
+        "\"annotations\":{\"unknown_annotations\":{}},\"comment\":\"\",\"module\":\"A\",\"name\":\"T\"}";
+    AUTO_ARENA(arena);
+    struct kidl_unit unit;
+    const struct kidl_node *old, *same;
+
+    assert_int_equal(
+        kidl_compile(SLICE("module A { typedef int T; };"), NULL, NULL, &limits, &arena, &unit, NULL, NULL),
+        0);
+    const struct kidl_node *now = kidl_reload(kidl_find_type(&unit.modules[0], SLICE("T")), &arena);
+    assert_int_equal(kidl_load(slice_str(text), &arena, &old, NULL), 0);
+    assert_int_equal(kidl_load(slice_str(text), &arena, &same, NULL), 0);
+    assert_int_equal(kidl_type_change(old, same), KIDL_NO_CHANGE);
+    assert_int_equal(kidl_type_change(old, now), KIDL_INCOMPATIBLE);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_edits),
         cmocka_unit_test(test_signatures),
         cmocka_unit_test(test_names_of_types_count_and_modules_do_not),
+        cmocka_unit_test(test_record_without_trees),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,13 +130,11 @@ static bool same_tree(const struct path_tree *a, const struct path_tree *b)
     return true;
 }
 
-/* No annotation equals one without paths. */
+/* Records have trees, empty without annotation. Only old ones have none, which differs from empty ones. */
 static bool same_search(const struct search_annotation *a, const struct search_annotation *b)
 {
-    static const struct search_annotation none = { 0 };
-
-    a = a ? a : &none;
-    b = b ? b : &none;
+    if (!a || !b)
+        return a == b;
     return same_tree(&a->fields, &b->fields) && same_tree(&a->keys, &b->keys);
 }
 
