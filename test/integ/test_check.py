@@ -109,6 +109,14 @@ class KeyMemory(unittest.TestCase):
         data = f'{{{self.FIELDS},"b":{{{third}}},"a":{{{third}}},"c":{{{third}}}}}'
         self.assertEqual(check(*PLACE, '-', data=data)[0], 0)
 
+    def test_lone_surrogates_are_different_keys(self):
+        data = f'{{{self.FIELDS},"x":"{"y" * 21_000_000}","\\ud801":1,"\\ud800":2}}'
+        self.assertEqual(check(*PLACE, '-', data=data)[0], 0)
+
+    def test_the_first_map_that_ends_is_named(self):
+        data = f'{{{self.FIELDS},"x":"{"y" * 21_000_000}","c":{{"k":1,"k":2}},"b":{{"l":1,"l":2}}}}'
+        self.assertIn("Duplicated key 'k' was found at /c\n", check(*PLACE, '-', data=data)[1])
+
     def test_comes_before_equal_keys(self):
         self.refused(f'{{{self.FIELDS},"x":1,"x":2,{numbered(2_900_000)}}}', '/')
 
