@@ -98,9 +98,14 @@ $(BUILD)/fuzz/%: $(BUILD)/test/fuzz/%.o $(BUILD)/tws.a $(BUILD)/dws.a $(BUILD)/s
 DIFFERENTIAL := $(call obj,$(wildcard test/differential/*.c))
 $(BUILD)/unit/test_dws_differential $(BUILD)/unit/test_dws_canonical $(BUILD)/fuzz/fuzz_canonical: $(DIFFERENTIAL)
 
-# The type checker as a library for others; dws/validate/wstyped_check.h is its one header.  Links with libcrypto.
-CHECK_BASE := arena base digest double_text err json json_text json_tok sbuf utf uth
+# The type checker as a library for others; dws/validate/wstyped_check.h is its one header.  One test is linked as others do.
+CHECK_BASE := arena base digest double_print double_text err json json_text json_tok sbuf utf uth
 $(BUILD)/libwstyped-check.a: $(call obj,$(wildcard dws/validate/*.c) $(CHECK_BASE:%=shared/base/%.c))
+
+$(BUILD)/unit/test_check_library: $(BUILD)/test/unit/test_check_library.o $(BUILD)/libwstyped-check.a
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcrypto -lm -lcmocka
 
 # the JSON parser that the checker is compared with
 $(BUILD)/bench/bench_check: LIBS += -lyajl
