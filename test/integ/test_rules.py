@@ -616,6 +616,22 @@ class Visibility(Rules):
             ('Plant-1.0 Herb.Leaf-1.0', 1), ('Plant-2.0 Herb.Leaf-1.0', 2), ('Plant-2.0 Herb.Root-0.1', 2), ('Plant-2.0 Herb.Root-1.0', 3)])
         self.assertEqual(got['func_refs'], [('pick-0.1 Herb.Leaf-0.1', 0), ('pick-0.1 Herb.Leaf-1.0', 1), ('pick-1.0 Herb.Leaf-1.0', 1)])
 
+    def test_schema_record_that_is_gone(self):
+        self.owned('M')
+        register(self.c, 'module M { typedef structure { int i; } T; typedef structure { int j; } U; };', ['T', 'U'])
+        self.release('M')
+        self.assertEqual(self.tws.stop(), 0)
+        with contextlib.closing(sqlite3.connect(self.tws.settings['type-database-file'])) as db, db:
+            db.execute("delete from module_type_schema where type_name = 'U' and version = '1.0'")
+        self.c.http.close()
+        self.tws.start()
+        self.c = self.tws.client()
+        self.addCleanup(self.c.http.close)
+        gone = '!Type schema record was not found for M.U.1.0'
+        self.rows(*((None, 'translate_to_MD5_types', [[name]], gone) for name in ('M.U', 'M.U-1', 'M.U-1.0')),
+                  (None, 'translate_to_MD5_types', [['M.V']], '!Unable to locate type: M.V'))
+        self.assertEqual(list(self.do(None, 'translate_to_MD5_types', ['M.T'])), ['M.T'])
+
     def test_order_of_functions_and_of_what_they_use(self):
         """Upstream promises no order here; ours is by name, like that of the other lists."""
         self.owned('b', 'Ba', 'a1')

@@ -116,12 +116,12 @@ static int no_type(const struct type_id *id, struct err *err)
     return FAIL(err, ERR_NO_TYPE, SLICE("Unable to locate type: "), sbuf_slice(&text));
 }
 
-static int no_row(const struct type_id *id, const char *what, enum err_code code, struct err *err)
+static int no_row(const struct type_id *id, struct semver version, const char *what, struct err *err)
 {
     char number[32];
 
-    snprintf(number, sizeof(number), ".%d.%d", id->version.major, id->version.minor);
-    return FAIL(err, code, slice_str(what), SLICE(" record was not found for "), id->module, SLICE("."),
+    snprintf(number, sizeof(number), ".%d.%d", version.major, version.minor);
+    return FAIL(err, ERR_STORE, slice_str(what), SLICE(" record was not found for "), id->module, SLICE("."),
                 id->name, slice_str(number));
 }
 
@@ -158,8 +158,8 @@ int registry_resolve_type(const struct catalogue *cat, const char *user, const s
         *ret_type = (struct resolved_type){ module, name, row };
         return 0;
     }
-    if (md5_text && id->form == TYPE_ID_FULL)
-        return no_row(id, "Type schema", ERR_STORE, err);
+    if (md5_text && found)
+        return no_row(id, version, "Type schema", err);
     return no_type(id, err);
 }
 
@@ -222,7 +222,7 @@ int registry_resolve_func(const struct catalogue *cat, const char *user, const s
     const struct cat_name *name = cat_find_func(module, id->name);
     const struct cat_row *row = name ? cat_find_row(name, full.version) : NULL;
     if (!row || !row->has_parse)
-        return no_row(&full, "Function parse", ERR_STORE, err);
+        return no_row(id, full.version, "Function parse", err);
     *ret_func = (struct resolved_type){ module, name, row };
     return 0;
 }
