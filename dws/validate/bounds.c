@@ -73,9 +73,8 @@ void job_check_bounds(struct check_job *job, const struct node *node, bool integ
 
     if (fits)
         value = (double)strtoll(number.p, NULL, 10); /* upstream rounds here */
-    else if (!integer && !slice_is(number, "-0"))
+    else if (!integer)
         value = double_value(number);
-    /* and -0 without a point is the integer 0 */
     for (int i = 0; i < 2; i++) {
         const struct bound *bound = &node->bounds[i];
         if (!bound->set)

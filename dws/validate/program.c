@@ -341,7 +341,7 @@ static int compile_bound(struct compiler *c, const struct json_val *source, cons
         return bad_schema(c, "a bound is no number of its type");
     /* what the flag says does not matter */
     *bound = (struct bound){ .set = true, .exclusive = exclusive && exclusive->kind != JSON_KIND_NULL };
-    bound->value = slice_is(val->text, "-0") ? 0 : double_value(val->text);
+    bound->value = double_value(val->text);
     if (integer) {
         bound->fits = fits_64_bits(val->text);
         bound->text = slice_is(val->text, "-0") ? SLICE("0") : keep(c, val->text);

@@ -443,6 +443,8 @@ double double_value(struct slice number)
 {
     char shorter[64];
 
+    if (slice_is(number, "-0"))
+        return 0; /* an integer, which has no sign then */
     if (slice_is(number, "2.2250738585072012e-308"))
         return 0x1p-1074; /* upstream's reader has this for all that is spelled so, since an old bug of Java
                            */

@@ -18,7 +18,7 @@ enum { DOUBLE_TEXT_SIZE = 32 }; /* room for any text that double_text() gives */
 size_t double_text(struct slice number, char ret_text[DOUBLE_TEXT_SIZE]);
 /* True if and only if double_text() would give just these bytes. */
 bool double_text_is_same(struct slice number);
-/* The nearest double, but for one spelling that upstream reads as another. */
+/* The nearest double, but for two spellings that upstream reads as other numbers. */
 double double_value(struct slice number);
 
 #endif

@@ -173,7 +173,7 @@ static void check_range(struct tree *t, const struct json_val *schema, const str
     AUTO_SBUF(number, SBUF_NO_LIMIT);
     sbuf_add_slice(&number, val->text);
     double v = strtod(number.p, NULL);
-    v = integer && v == 0 ? 0 : v;
+    v = val->kind == JSON_KIND_INT && v == 0 ? 0 : v; /* -0 */
     for (int i = 0; i < 2; i++) {
         const struct json_val *bound = json_member(schema, keys[i]);
         AUTO_SBUF(message, SBUF_NO_LIMIT);
@@ -183,6 +183,7 @@ static void check_range(struct tree *t, const struct json_val *schema, const str
         sbuf_reset(&number);
         sbuf_add_slice(&number, bound->text);
         double b = strtod(number.p, NULL);
+        b = bound->kind == JSON_KIND_INT && b == 0 ? 0 : b;
         bool fine = i ? v < b || (v == b && !exclusive) : v > b || (v == b && !exclusive);
         if (fine)
             continue;
