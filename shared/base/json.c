@@ -74,22 +74,91 @@ static void put_char_text(struct parser *p, struct sbuf *out, size_t offset)
     json_put_code(out, cp);
 }
 
-/* `before<the char at offset>after` */
-static int fail_char(struct parser *p, size_t offset, const char *before, const char *after)
+/* `before<the char at offset>after`, an error where the byte at `stop` has been read */
+static int fail_char_at(struct parser *p, size_t offset, size_t stop, const char *before, const char *after)
 {
     AUTO_SBUF(out, SBUF_NO_LIMIT);
 
     sbuf_adds(&out, before);
     put_char_text(p, &out, offset);
     sbuf_addf(&out, "%s\n at ", after);
-    put_location(p, &out, offset, 1);
+    put_location(p, &out, stop, 1);
     return err_set_text(p->err, ERR_PARSE, sbuf_slice(&out));
+}
+
+static int fail_char(struct parser *p, size_t offset, const char *before, const char *after)
+{
+    return fail_char_at(p, offset, offset, before, after);
 }
 
 /* what: begins with the closing parenthesis */
 static int fail_unexpected(struct parser *p, size_t offset, const char *what)
 {
     return fail_char(p, offset, "Unexpected character (", what);
+}
+
+/* The same at p->at, between tokens. */
+static int fail_between(struct parser *p, const char *expected)
+{
+    const char *before, *after = json_odd_text((unsigned char)p->text.p[p->at], expected, &before);
+
+    return fail_char(p, p->at, before, after);
+}
+
+/* Texts. */
+
+const char *json_odd_text(unsigned char c, const char *expected, const char **ret_before)
+{
+    *ret_before = "Unexpected character (";
+    if (c == '/')
+        return "): maybe a (non-standard) comment? (not recognized as one since Feature 'ALLOW_COMMENTS' not "
+               "enabled for parser)";
+    if (c == '}' && !strcmp(expected, JSON_NO_VALUE))
+        return "): expected a value";
+    if (c >= ' ')
+        return expected;
+    *ret_before = "Illegal character (";
+    return "): only regular white space (\\r, \\n, \\t) is allowed between tokens";
+}
+
+size_t json_number_stop(struct slice number)
+{
+    size_t i = number.n && number.p[0] == '-';
+
+    if (i < number.n && number.p[i] == '0')
+        return number.n;
+    while (i < number.n && number.p[i] >= '0' && number.p[i] <= '9')
+        i++;
+    return i;
+}
+
+/* Those that are values, and those that would be if Jackson were told so. */
+static const char *const words[] = { "null", "true",      "false", "NaN",      "Infinity",
+                                     "-INF", "-Infinity", "+INF",  "+Infinity" };
+
+bool json_is_word(struct slice word)
+{
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (slice_is(word, words[i]))
+            return true;
+    return false;
+}
+
+size_t json_put_bad_word(struct sbuf *out, struct slice word)
+{
+    bool is_number = json_is_word(word);
+    size_t begin;
+
+    sbuf_adds(out, is_number ? "Non-standard token '" : "Unrecognized token '");
+    begin = out->len;
+    utf_repair(word, out);
+    size_t columns = utf_units(slice_of(out->p + begin, out->len - begin));
+    if (word.n == JSON_MAX_QUOTED)
+        sbuf_adds(out, "...");
+    sbuf_adds(out, is_number ? "': enable JsonParser.Feature.ALLOW_NON_NUMERIC_NUMBERS to allow"
+                   : strchr("ntfNI+-", word.p[0]) ? "': was expecting 'null', 'true', 'false' or NaN"
+                                                  : "': was expecting ('true', 'false' or 'null')");
+    return columns;
 }
 
 static const char *type_name(const struct frame *f)
@@ -285,11 +354,52 @@ static size_t digits(struct parser *p, size_t at)
     return at;
 }
 
+/* The number at p->at ends before `at`, where a digit is missing. */
 static int no_digit(struct parser *p, size_t at, const char *what)
 {
     if (at >= p->text.n)
-        return fail_at(p, p->text.n, "Unexpected end-of-input within/between number");
-    return fail_unexpected(p, at, what);
+        return fail_at(p, p->text.n, JSON_EOF_NUMBER);
+    size_t stop = json_number_stop(slice_of(p->text.p + p->at, at - p->at));
+    return fail_char_at(p, at, p->at + stop, "Unexpected character (", what);
+}
+
+static int read_word(struct parser *p, struct json_val *val)
+{
+    static const enum json_kind kinds[] = {
+        ['n'] = JSON_KIND_NULL, ['t'] = JSON_KIND_TRUE, ['f'] = JSON_KIND_FALSE
+    };
+    const char *begin = p->text.p + p->at;
+    size_t left = p->text.n - p->at, n = json_plain_word(begin, left);
+
+    if (n) {
+        val->kind = kinds[(unsigned char)*begin];
+        p->at += n;
+        return 0;
+    }
+    if (*begin == '+' || *begin == '-') {
+        for (n = 1; n < 3; n++) {
+            if (n == left)
+                return fail_at(p, p->text.n, JSON_EOF_SIGN);
+            if (!json_continues_sign(n, begin[n]))
+                return fail_unexpected(p, p->at + n, JSON_NO_DIGIT);
+        }
+    } else if (!json_starts_word((unsigned char)*begin)) {
+        return fail_between(p, JSON_NO_VALUE);
+    }
+    while (n < left && n < JSON_MAX_QUOTED &&
+           json_continues_word(slice_of(begin, n), (unsigned char)begin[n]))
+        n++;
+    if (strchr("ntf", *begin) && json_is_word(slice_of(begin, n))) {
+        val->kind = kinds[(unsigned char)*begin];
+        p->at += n;
+        return 0;
+    }
+    AUTO_SBUF(text, SBUF_NO_LIMIT);
+    size_t columns = json_put_bad_word(&text, slice_of(begin, n));
+    sbuf_adds(&text, "\n at ");
+    /* behind what is quoted, also where that ends within a character */
+    put_location(p, &text, p->at, columns);
+    return err_set_text(p->err, ERR_PARSE, sbuf_slice(&text));
 }
 
 static int read_number(struct parser *p, struct json_val *val)
@@ -297,8 +407,7 @@ static int read_number(struct parser *p, struct json_val *val)
     size_t begin = p->at, at = begin + (p->text.p[begin] == '-'), end = digits(p, at);
 
     if (end == at)
-        return no_digit(
-            p, at, ") in numeric value: expected digit (0-9) to follow minus sign, for valid numeric value");
+        return at < p->text.n ? read_word(p, val) : no_digit(p, at, JSON_NO_DIGIT);
     if (p->text.p[at] == '0' && end > at + 1)
         return fail_at(p, at + 1, "Invalid numeric value: Leading zeroes not allowed");
     val->kind = JSON_KIND_INT;
@@ -307,7 +416,7 @@ static int read_number(struct parser *p, struct json_val *val)
         at = end + 1;
         end = digits(p, at);
         if (end == at)
-            return no_digit(p, at, ") in numeric value: Decimal point not followed by a digit");
+            return no_digit(p, at, JSON_NO_FRACTION);
     }
     if (end < p->text.n && (p->text.p[end] | 0x20) == 'e') {
         val->kind = JSON_KIND_FLOAT;
@@ -315,57 +424,11 @@ static int read_number(struct parser *p, struct json_val *val)
         at += at < p->text.n && (p->text.p[at] == '+' || p->text.p[at] == '-');
         end = digits(p, at);
         if (end == at)
-            return no_digit(p, at, ") in numeric value: Exponent indicator not followed by a digit");
+            return no_digit(p, at, JSON_NO_EXPONENT);
     }
     val->text = slice_of(p->text.p + begin, end - begin);
     p->at = end;
     return 0;
-}
-
-static bool is_word_byte(unsigned char b)
-{
-    return (b >= '0' && b <= '9') || ((b | 0x20) >= 'a' && (b | 0x20) <= 'z') || b == '_' || b == '$' ||
-           b >= 0x80;
-}
-
-/* Bytes of the word at p->at; the error text quotes it, so it is cut. */
-static size_t word_length(const struct parser *p)
-{
-    enum { MAX_QUOTED = 256 };
-    size_t n = 0;
-
-    while (n < MAX_QUOTED && p->at + n < p->text.n && is_word_byte((unsigned char)p->text.p[p->at + n]))
-        n++;
-    return n;
-}
-
-static int read_word(struct parser *p, struct json_val *val)
-{
-    static const struct {
-        const char *word;
-        enum json_kind kind;
-    } words[] = { { "null", JSON_KIND_NULL }, { "true", JSON_KIND_TRUE }, { "false", JSON_KIND_FALSE } };
-    size_t n = word_length(p);
-    struct slice word = slice_of(p->text.p + p->at, n);
-    AUTO_SBUF(text, SBUF_NO_LIMIT);
-
-    for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        if (slice_is(word, words[i].word)) {
-            val->kind = words[i].kind;
-            p->at += n;
-            return 0;
-        }
-    if (n == 0 || (word.p[0] >= '0' && word.p[0] <= '9') || (unsigned char)word.p[0] >= 0x80)
-        return fail_unexpected(
-            p, p->at, "): expected a valid value (number, String, array, object, 'true', 'false' or 'null')");
-    sbuf_adds(&text, "Unrecognized token '");
-    size_t before = text.len;
-    utf_repair(word, &text);
-    size_t units = utf_units(slice_of(text.p + before, text.len - before));
-    sbuf_adds(&text, "': was expecting 'null', 'true', 'false' or NaN\n at ");
-    /* behind what is quoted, also where that ends within a character */
-    put_location(p, &text, p->at, units + 1);
-    return err_set_text(p->err, ERR_PARSE, sbuf_slice(&text));
 }
 
 /* Structure. */
@@ -480,14 +543,14 @@ static int read_key(struct parser *p, struct slice *ret_key)
     if (p->at >= p->text.n)
         return fail_eof_inside(p);
     if (p->text.p[p->at] != '"')
-        return fail_unexpected(p, p->at, "): was expecting double-quote to start field name");
+        return fail_between(p, JSON_NO_NAME);
     if ((rc = read_string(p, true, ret_key)))
         return rc;
     skip_space(p);
     if (p->at >= p->text.n)
         return fail_at(p, p->text.n, "Unexpected end-of-input within/between Object entries");
     if (p->text.p[p->at] != ':')
-        return fail_unexpected(p, p->at, "): was expecting a colon to separate field name and value");
+        return fail_between(p, JSON_NO_COLON);
     p->at++;
     skip_space(p);
     return 0;
@@ -514,9 +577,7 @@ static int step(struct parser *p)
     }
     if (f->has_child) {
         if (c != ',')
-            return fail_unexpected(p, p->at,
-                                   in_object ? "): was expecting comma to separate Object entries"
-                                             : "): was expecting comma to separate Array entries");
+            return fail_between(p, in_object ? JSON_NO_COMMA_OBJECT : JSON_NO_COMMA_ARRAY);
         p->at++;
         skip_space(p);
     }

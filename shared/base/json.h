@@ -102,4 +102,61 @@ void json_java_text(const struct json_val *val, struct sbuf *out);
 /* A character as the texts of parse errors name it: `'x' (code 120)`. */
 void json_put_code(struct sbuf *out, uint32_t cp);
 
+/*
+ * What the two readers, json_read() and json_tok.h, have in common: of errors the texts, which are those of
+ * Jackson 2.9.  A text about a character comes in two parts; the second begins with the closing parenthesis.
+ */
+enum { JSON_MAX_QUOTED = 256 /* bytes of a word that an error text quotes */ };
+#define JSON_NO_VALUE "): expected a valid value (number, String, array, object, 'true', 'false' or 'null')"
+#define JSON_NO_NAME "): was expecting double-quote to start field name"
+#define JSON_NO_COLON "): was expecting a colon to separate field name and value"
+#define JSON_NO_COMMA_OBJECT "): was expecting comma to separate Object entries"
+#define JSON_NO_COMMA_ARRAY "): was expecting comma to separate Array entries"
+#define JSON_NO_DIGIT ") in numeric value: expected digit (0-9) to follow minus sign, for valid numeric value"
+#define JSON_NO_FRACTION ") in numeric value: Decimal point not followed by a digit"
+#define JSON_NO_EXPONENT ") in numeric value: Exponent indicator not followed by a digit"
+#define JSON_EOF_NUMBER "Unexpected end-of-input within/between number"
+#define JSON_EOF_SIGN "Unexpected end-of-input in a Number value"
+
+/* Both parts for a character between tokens; `expected` unless it may stand nowhere. */
+const char *json_odd_text(unsigned char c, const char *expected, const char **ret_before);
+/* Behind which byte of a number its error is said to be; numbers that begin with 0 are read another way. */
+size_t json_number_stop(struct slice number);
+/* True of null, true, false, and of what Jackson can be told to take for a number: NaN, -INF and the like. */
+bool json_is_word(struct slice word);
+/* The text for a word, if need be with its sign, that is no value. Returns the word's columns. */
+size_t json_put_bad_word(struct sbuf *out, struct slice word);
+
+static inline bool json_starts_word(unsigned char b)
+{
+    return ((b | 0x20) >= 'a' && (b | 0x20) <= 'z') || b == '_' || b == '$';
+}
+
+/*
+ * True if the byte belongs to the word in front of it.  Behind a whole word, what is less than a digit does
+ * not.  Of the characters beyond ASCII all that have one UTF-16 unit are taken for letters.
+ */
+static inline bool json_continues_word(struct slice word, unsigned char b)
+{
+    if (b >= '0')
+        return b <= '9' || json_starts_word(b) || (b >= 0x7f && b < 0xf0);
+    return (b == '$' || b <= 8 || (b >= 14 && b <= 27)) && !json_is_word(word);
+}
+
+/* The length of null, true or false at p, where the n bytes there make that sure; else 0. */
+static inline size_t json_plain_word(const char *p, size_t n)
+{
+    if (n < 6)
+        return 0;
+    size_t len = !memcmp(p, "null", 4) || !memcmp(p, "true", 4) ? 4 : !memcmp(p, "false", 5) ? 5 : 0;
+    unsigned char behind = (unsigned char)p[len];
+    return behind < '0' || behind == ']' || behind == '}' ? len : 0;
+}
+
+/* True if the byte at n, 1 or 2, behind a sign does, so that an infinity may be meant. */
+static inline bool json_continues_sign(size_t n, char c)
+{
+    return n == 1 ? c == 'I' : c == 'N' || c == 'n';
+}
+
 #endif

@@ -11,10 +11,7 @@
 
 #define SOURCE "[Source: (InputStreamReader); "
 
-enum {
-    MAX_QUOTED = 256, /* bytes of a word that an error text quotes */
-    PIECE_SIZE = 4096,
-};
+enum { PIECE_SIZE = 4096 };
 
 /* What stands next, or what was cut. */
 enum state {
@@ -162,6 +159,7 @@ static enum json_token fail_odd(struct json_tok *t, struct err *err)
 
     if (!complete_tail(t))
         return JSON_TOKEN_MORE;
+    at.column -= t->odd_back;
     at.column++;
     sbuf_adds(&out, t->odd_before);
     json_put_code(&out, take_tail(t));
@@ -185,6 +183,14 @@ static enum json_token fail_char(struct json_tok *t, struct err *err, const char
 static enum json_token fail_unexpected(struct json_tok *t, struct err *err, const char *what)
 {
     return fail_char(t, err, "Unexpected character (", what);
+}
+
+/* The same between tokens. */
+static enum json_token fail_between(struct json_tok *t, struct err *err, const char *expected)
+{
+    const char *before, *after = json_odd_text((unsigned char)*t->p, expected, &before);
+
+    return fail_char(t, err, before, after);
 }
 
 static void put_level(struct json_tok *t, struct sbuf *out)
@@ -591,6 +597,72 @@ static enum json_token continue_string(struct json_tok *t, struct err *err)
     return t->text.n ? JSON_TOKEN_PIECE : read_rest(t, err);
 }
 
+/* Words. */
+
+static const enum json_token word_tokens[] = {
+    ['n'] = JSON_TOKEN_NULL, ['t'] = JSON_TOKEN_TRUE, ['f'] = JSON_TOKEN_FALSE
+};
+
+/* A value that is none of the words. */
+static enum json_token fail_word(struct json_tok *t, struct err *err, struct slice word)
+{
+    AUTO_SBUF(out, SBUF_NO_LIMIT);
+    struct json_tok_position at = position_of(t, offset_of(t, t->p));
+
+    at.column += json_put_bad_word(&out, word);
+    at.column -= word.n;
+    sbuf_adds(&out, "\n at ");
+    put_position(&out, at);
+    return fail(t, err, &out);
+}
+
+static enum json_token continue_word(struct json_tok *t, struct err *err)
+{
+    char first = t->part.p[0];
+    bool has_sign = first == '+' || first == '-';
+
+    for (; t->p < t->end && t->part.len < JSON_MAX_QUOTED; sbuf_addc(&t->part, *t->p++)) {
+        if (has_sign && t->part.len < 3) {
+            if (!json_continues_sign(t->part.len, *t->p))
+                return fail_unexpected(t, err, JSON_NO_DIGIT);
+        } else if (!json_continues_word(sbuf_slice(&t->part), (unsigned char)*t->p)) {
+            break;
+        }
+    }
+    if (t->p == t->end && !t->final && t->part.len < JSON_MAX_QUOTED)
+        return JSON_TOKEN_MORE;
+    if (has_sign && t->part.len < 3)
+        return fail_eof(t, err, JSON_EOF_SIGN);
+    if (!strchr("ntf", first) || !json_is_word(sbuf_slice(&t->part)))
+        return fail_word(t, err, sbuf_slice(&t->part));
+    t->state = S_AFTER;
+    return word_tokens[(unsigned char)first];
+}
+
+/* From its first byte on, which is a letter or a sign. */
+static enum json_token start_word(struct json_tok *t, struct err *err, char first)
+{
+    sbuf_reset(&t->part);
+    sbuf_addc(&t->part, first);
+    t->state = S_WORD;
+    return continue_word(t, err);
+}
+
+static enum json_token read_word(struct json_tok *t, struct err *err)
+{
+    size_t n = json_plain_word(t->p, (size_t)(t->end - t->p));
+
+    if (n) {
+        enum json_token token = word_tokens[(unsigned char)*t->p];
+        t->p += n;
+        t->state = S_AFTER;
+        return token;
+    }
+    if (!json_starts_word((unsigned char)*t->p) && *t->p != '+')
+        return fail_between(t, err, JSON_NO_VALUE);
+    return start_word(t, err, *t->p++);
+}
+
 /* Numbers. */
 
 static inline bool is_digit(char c)
@@ -730,16 +802,14 @@ static bool is_complete(enum number number)
     return number == N_ZERO || number == N_INT || number == N_FRACTION || number == N_EXPONENT;
 }
 
-static enum json_token fail_number(struct json_tok *t, struct err *err, enum number number)
+static enum json_token fail_number(struct json_tok *t, struct err *err, enum number number, struct slice text)
 {
     if (t->p == t->end)
-        return fail_eof(t, err, "Unexpected end-of-input within/between number");
-    return fail_unexpected(
-        t, err,
-        number == N_SIGN
-            ? ") in numeric value: expected digit (0-9) to follow minus sign, for valid numeric value"
-        : number == N_POINT ? ") in numeric value: Decimal point not followed by a digit"
-                            : ") in numeric value: Exponent indicator not followed by a digit");
+        return fail_eof(t, err, JSON_EOF_NUMBER);
+    if (number == N_SIGN)
+        return start_word(t, err, '-');
+    t->odd_back = text.n - json_number_stop(text);
+    return fail_unexpected(t, err, number == N_POINT ? JSON_NO_FRACTION : JSON_NO_EXPONENT);
 }
 
 static enum json_token give_number(struct json_tok *t, struct err *err, enum number number, struct slice text)
@@ -747,7 +817,7 @@ static enum json_token give_number(struct json_tok *t, struct err *err, enum num
     if (text.n > t->limits.max_text)
         return fail_limit(t, err, "A number");
     if (!is_complete(number))
-        return fail_number(t, err, number);
+        return fail_number(t, err, number, text);
     if (number == N_ZERO && t->p < t->end && is_digit(*t->p))
         return fail_at(t, err, offset_of(t, t->p), "Invalid numeric value: Leading zeroes not allowed");
     t->text = text;
@@ -797,69 +867,6 @@ static inline enum json_token read_number(struct json_tok *t, struct err *err)
         t->p++;
     }
     return continue_number(t, err);
-}
-
-/* Words. */
-
-static bool is_word_byte(unsigned char b)
-{
-    return (b >= '0' && b <= '9') || ((b | 0x20) >= 'a' && (b | 0x20) <= 'z') || b == '_' || b == '$' ||
-           b >= 0x80;
-}
-
-static enum json_token fail_word(struct json_tok *t, struct err *err, struct slice word)
-{
-    AUTO_SBUF(repaired, SBUF_NO_LIMIT);
-    AUTO_SBUF(out, SBUF_NO_LIMIT);
-    struct json_tok_position at = position_of(t, offset_of(t, t->p));
-
-    utf_repair(word, &repaired);
-    at.column = at.column - word.n + utf_units(sbuf_slice(&repaired)) + 1;
-    sbuf_adds(&out, "Unrecognized token '");
-    sbuf_add_slice(&out, sbuf_slice(&repaired));
-    sbuf_adds(&out, "': was expecting 'null', 'true', 'false' or NaN\n at ");
-    put_position(&out, at);
-    return fail(t, err, &out);
-}
-
-static enum json_token continue_word(struct json_tok *t, struct err *err)
-{
-    static const struct {
-        const char *word;
-        enum json_token token;
-    } words[] = { { "null", JSON_TOKEN_NULL }, { "true", JSON_TOKEN_TRUE }, { "false", JSON_TOKEN_FALSE } };
-
-    while (t->p < t->end && t->part.len < MAX_QUOTED && is_word_byte((unsigned char)*t->p))
-        sbuf_addc(&t->part, *t->p++);
-    if (t->p == t->end && !t->final && t->part.len < MAX_QUOTED)
-        return JSON_TOKEN_MORE;
-    struct slice word = sbuf_slice(&t->part);
-    for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        if (slice_is(word, words[i].word)) {
-            t->state = S_AFTER;
-            return words[i].token;
-        }
-    return fail_word(t, err, word);
-}
-
-static enum json_token read_word(struct json_tok *t, struct err *err)
-{
-    unsigned char c = (unsigned char)*t->p;
-
-    if (c >= 0x80 || !is_word_byte(c))
-        return fail_unexpected(
-            t, err, "): expected a valid value (number, String, array, object, 'true', 'false' or 'null')");
-    if (t->end - t->p >= 5 && !is_word_byte((unsigned char)t->p[4])) {
-        bool is_null = memcmp(t->p, "null", 4) == 0;
-        if (is_null || memcmp(t->p, "true", 4) == 0) {
-            t->p += 4;
-            t->state = S_AFTER;
-            return is_null ? JSON_TOKEN_NULL : JSON_TOKEN_TRUE;
-        }
-    }
-    sbuf_reset(&t->part);
-    t->state = S_WORD;
-    return continue_word(t, err);
 }
 
 /* Structure. */
@@ -913,7 +920,7 @@ static inline enum json_token read_value(struct json_tok *t, struct err *err)
 static inline enum json_token read_key(struct json_tok *t, struct err *err)
 {
     if (*t->p != '"')
-        return fail_unexpected(t, err, "): was expecting double-quote to start field name");
+        return fail_between(t, err, JSON_NO_NAME);
     t->p++;
     return read_string(t, true, err);
 }
@@ -931,9 +938,7 @@ static inline bool read_after(struct json_tok *t, struct err *err, enum json_tok
     if (*t->p == '}' || *t->p == ']')
         *ret_token = close_level(t, err);
     else
-        *ret_token = fail_unexpected(t, err,
-                                     in_object ? "): was expecting comma to separate Object entries"
-                                               : "): was expecting comma to separate Array entries");
+        *ret_token = fail_between(t, err, in_object ? JSON_NO_COMMA_OBJECT : JSON_NO_COMMA_ARRAY);
     return true;
 }
 
@@ -994,7 +999,7 @@ enum json_token json_tok_next(struct json_tok *t, struct err *err)
             break;
         case S_COLON:
             if (*t->p != ':')
-                return fail_unexpected(t, err, "): was expecting a colon to separate field name and value");
+                return fail_between(t, err, JSON_NO_COLON);
             t->p++;
             t->state = S_VALUE;
             break;

@@ -66,8 +66,9 @@ struct json_tok {
     uint32_t unit, high; /* \u escape being read; first half of a pair that waits for the second */
     char tail[4];        /* start of a character that was cut */
     bool final, in_key;
-    const char *odd_before, *odd_after;
-    struct sbuf part; /* text of a token that was cut or has escapes */
+    const char *odd_before, *odd_after; /* the text around an unexpected character */
+    size_t odd_back;                    /* bytes between that and the place of the error */
+    struct sbuf part;                   /* text of a token that was cut or has escapes */
     struct json_tok_level *levels;
     size_t depth, cap;
     struct json_tok_limits limits;

@@ -107,6 +107,17 @@ static void test_containers(void **state)
 }
 
 #define AT(column) "\n at [Source: (InputStreamReader); line: 1, column: " column "]"
+#define OR_NAN ": was expecting 'null', 'true', 'false' or NaN"
+#define NOT_ENABLED ": enable JsonParser.Feature.ALLOW_NON_NUMERIC_NUMBERS to allow"
+#define NO_DIGIT " in numeric value: expected digit (0-9) to follow minus sign, for valid numeric value"
+#define NO_FRACTION " in numeric value: Decimal point not followed by a digit"
+#define NO_EXPONENT " in numeric value: Exponent indicator not followed by a digit"
+#define COMMENT \
+    "Unexpected character ('/' (code 47)): maybe a (non-standard) comment? (not recognized as one since " \
+    "Feature 'ALLOW_COMMENTS' not enabled for parser)"
+#define CONTROL(code) \
+    "Illegal character ((CTRL-CHAR, code " code \
+    ")): only regular white space (\\r, \\n, \\t) is allowed between tokens"
 
 static void test_errors(void **state)
 {
@@ -131,29 +142,12 @@ static void test_errors(void **state)
           "Unexpected character ('2' (code 50)): was expecting comma to separate Array entries" AT("5") },
         { SLICE("[1,]"), "Unexpected character (']' (code 93)): expected a valid value (number, String, "
                          "array, object, 'true', 'false' or 'null')" AT("5") },
-        { SLICE("[+1]"), "Unexpected character ('+' (code 43)): expected a valid value (number, String, "
-                         "array, object, 'true', 'false' or 'null')" AT("3") },
         { SLICE("[.5]"), "Unexpected character ('.' (code 46)): expected a valid value (number, String, "
                          "array, object, 'true', 'false' or 'null')" AT("3") },
-        { SLICE("[/* c */1]"), "Unexpected character ('/' (code 47)): expected a valid value (number, "
-                               "String, array, object, 'true', 'false' or 'null')" AT("3") },
         { SLICE("\xef\xbb\xbf{}"),
           "Unexpected character ('\xef\xbb\xbf' (code 65279 / 0xfeff)): expected a valid value (number, "
           "String, array, object, 'true', 'false' or 'null')" AT("2") },
-        { SLICE("[NaN]"), "Unrecognized token 'NaN': was expecting 'null', 'true', 'false' or NaN" AT("6") },
-        { SLICE("[nul]"), "Unrecognized token 'nul': was expecting 'null', 'true', 'false' or NaN" AT("6") },
-        { SLICE("[truex]"),
-          "Unrecognized token 'truex': was expecting 'null', 'true', 'false' or NaN" AT("8") },
-        { SLICE("[True]"),
-          "Unrecognized token 'True': was expecting 'null', 'true', 'false' or NaN" AT("7") },
         { SLICE("[01]"), "Invalid numeric value: Leading zeroes not allowed" AT("3") },
-        { SLICE("[-]"), "Unexpected character (']' (code 93)) in numeric value: expected digit (0-9) to "
-                        "follow minus sign, for valid numeric value" AT("4") },
-        { SLICE("[1.]"),
-          "Unexpected character (']' (code 93)) in numeric value: Decimal point not followed by a digit" AT(
-              "5") },
-        { SLICE("[1e+]"), "Unexpected character (']' (code 93)) in numeric value: Exponent indicator not "
-                          "followed by a digit" AT("6") },
         { SLICE("[0x1]"),
           "Unexpected character ('x' (code 120)): was expecting comma to separate Array entries" AT("4") },
         { SLICE("[1}"), "Unexpected close marker '}': expected ']' (for Array starting at [Source: "
@@ -177,8 +171,51 @@ static void test_errors(void **state)
         { SLICE("{\"a\tb\":1}"), "Illegal unquoted character ((CTRL-CHAR, code 9)): has to be escaped using "
                                  "backslash to be included in name" AT("5") },
         { SLICE("-"), "Unexpected end-of-input within/between number" AT("2") },
-        { SLICE("\0"), "Unexpected character ((CTRL-CHAR, code 0)): expected a valid value (number, String, "
-                       "array, object, 'true', 'false' or 'null')" AT("2") },
+        { SLICE("[-"), "Unexpected end-of-input within/between number" AT("3") },
+        { SLICE("[1e"), "Unexpected end-of-input within/between number" AT("4") },
+        { SLICE("[+"), "Unexpected end-of-input in a Number value" AT("3") },
+        { SLICE("[-I"), "Unexpected end-of-input in a Number value" AT("4") },
+        { SLICE("[1,}"), "Unexpected character ('}' (code 125)): expected a value" AT("5") },
+        { SLICE("{\"a\":}"), "Unexpected character ('}' (code 125)): expected a value" AT("7") },
+        /* words */
+        { SLICE("[nul]"), "Unrecognized token 'nul'" OR_NAN AT("5") },
+        { SLICE("[nul"), "Unrecognized token 'nul'" OR_NAN AT("5") },
+        { SLICE("[truex]"), "Unrecognized token 'truex'" OR_NAN AT("7") },
+        { SLICE("[Nope]"), "Unrecognized token 'Nope'" OR_NAN AT("6") },
+        { SLICE("[Inf,1]"), "Unrecognized token 'Inf'" OR_NAN AT("5") },
+        { SLICE("[-INFx]"), "Unrecognized token '-INFx'" OR_NAN AT("7") },
+        { SLICE("[+IN/]"), "Unrecognized token '+IN'" OR_NAN AT("5") },
+        { SLICE("[nul$]"), "Unrecognized token 'nul$'" OR_NAN AT("6") },
+        { SLICE("[tr\xc3\xa9]"), "Unrecognized token 'tr\xc3\xa9'" OR_NAN AT("5") },
+        { SLICE("[True]"), "Unrecognized token 'True': was expecting ('true', 'false' or 'null')" AT("6") },
+        { SLICE("[$a]"), "Unrecognized token '$a': was expecting ('true', 'false' or 'null')" AT("4") },
+        { SLICE("[NaN]"), "Non-standard token 'NaN'" NOT_ENABLED AT("5") },
+        { SLICE("[NaN$]"), "Non-standard token 'NaN'" NOT_ENABLED AT("5") },
+        { SLICE("[Infinity]"), "Non-standard token 'Infinity'" NOT_ENABLED AT("10") },
+        { SLICE("[-INF]"), "Non-standard token '-INF'" NOT_ENABLED AT("6") },
+        { SLICE("[+INF]"), "Non-standard token '+INF'" NOT_ENABLED AT("6") },
+        { SLICE("[-Infinity]"), "Non-standard token '-Infinity'" NOT_ENABLED AT("11") },
+        { SLICE("[+Infinity]"), "Non-standard token '+Infinity'" NOT_ENABLED AT("11") },
+        /* numbers */
+        { SLICE("[-]"), "Unexpected character (']' (code 93))" NO_DIGIT AT("4") },
+        { SLICE("[+1]"), "Unexpected character ('1' (code 49))" NO_DIGIT AT("4") },
+        { SLICE("[-Ix]"), "Unexpected character ('x' (code 120))" NO_DIGIT AT("5") },
+        { SLICE("[1.]"), "Unexpected character (']' (code 93))" NO_FRACTION AT("4") },
+        { SLICE("[-12.x]"), "Unexpected character ('x' (code 120))" NO_FRACTION AT("6") },
+        { SLICE("[0.x]"), "Unexpected character ('x' (code 120))" NO_FRACTION AT("5") },
+        { SLICE("[1e+]"), "Unexpected character (']' (code 93))" NO_EXPONENT AT("4") },
+        { SLICE("[12.34ex]"), "Unexpected character ('x' (code 120))" NO_EXPONENT AT("5") },
+        { SLICE("[-0.5e-x]"), "Unexpected character ('x' (code 120))" NO_EXPONENT AT("9") },
+        /* what may stand nowhere between tokens */
+        { SLICE("[/* c */1]"), COMMENT AT("3") },
+        { SLICE("[1 /2]"), COMMENT AT("5") },
+        { SLICE("{/"), COMMENT AT("3") },
+        { SLICE("{\"a\"/:1}"), COMMENT AT("6") },
+        { SLICE("{\"a\":/"), COMMENT AT("7") },
+        { SLICE("[\x01]"), CONTROL("1") AT("3") },
+        { SLICE("[null\x1f]"), CONTROL("31") AT("7") },
+        { SLICE("{\"a\"\0"), CONTROL("0") AT("6") },
+        { SLICE("\0"), CONTROL("0") AT("2") },
     };
 
     (void)state;
@@ -190,6 +227,21 @@ static void test_errors(void **state)
         assert_string_equal(err.text, rows[i].error);
         assert_null(val);
     }
+}
+
+static void test_long_word(void **state)
+{
+    char text[300] = "[", want[400];
+    struct json_val *val;
+    AUTO_ARENA(arena);
+    AUTO_ERR(err);
+
+    (void)state;
+    memset(text + 1, 'x', sizeof(text) - 1);
+    snprintf(want, sizeof(want),
+             "Unrecognized token '%.256s...': was expecting ('true', 'false' or 'null')" AT("258"), text + 1);
+    assert_int_equal(json_read(slice_of(text, sizeof(text)), &limits, &arena, &val, NULL, &err), -ERR_PARSE);
+    assert_string_equal(err.text, want);
 }
 
 static void test_position(void **state)
@@ -490,12 +542,13 @@ static void test_java_text(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scalars),     cmocka_unit_test(test_containers),
-        cmocka_unit_test(test_errors),      cmocka_unit_test(test_position),
-        cmocka_unit_test(test_depth),       cmocka_unit_test(test_node_limit),
-        cmocka_unit_test(test_outline),     cmocka_unit_test(test_outline_limits),
-        cmocka_unit_test(test_encodings),   cmocka_unit_test(test_put_string),
-        cmocka_unit_test(test_double_text), cmocka_unit_test(test_java_text),
+        cmocka_unit_test(test_scalars),        cmocka_unit_test(test_containers),
+        cmocka_unit_test(test_errors),         cmocka_unit_test(test_long_word),
+        cmocka_unit_test(test_position),       cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_node_limit),     cmocka_unit_test(test_outline),
+        cmocka_unit_test(test_outline_limits), cmocka_unit_test(test_encodings),
+        cmocka_unit_test(test_put_string),     cmocka_unit_test(test_double_text),
+        cmocka_unit_test(test_java_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
