@@ -64,31 +64,16 @@ static int run_command(struct call *call, const struct command *what, const stru
     return forward_call(&dws_of(call)->forwarder, call, what->write, err);
 }
 
-static int unknown_command(struct slice name, struct err *err)
-{
-    AUTO_SBUF(text, SBUF_NO_LIMIT);
-
-    sbuf_adds(&text, "I don't know how to process the command: ");
-    sbuf_add_slice(&text, name);
-    return err_set_text(err, ERR_ARGUMENT, sbuf_slice(&text));
-}
-
 static int find_command(struct call *call, const struct admin_command *command, struct sbuf *ret_result,
                         struct err *err)
 {
-    struct slice name = command->command.given ? command->command.text : SLICE("null");
-    bool known;
-
     for (size_t i = 0; command->command.given && i < ARRAY_LEN(commands); i++) {
-        if (!slice_is(name, commands[i].name))
+        if (!slice_is(command->command.text, commands[i].name))
             continue;
-        log_put(&call->notes, "command", name);
+        log_put(&call->notes, "command", command->command.text);
         return run_command(call, &commands[i], command, ret_result, err);
     }
-    int rc = local_admin_command(call, command, &known, ret_result, err);
-    if (rc < 0 || known)
-        return rc;
-    return unknown_command(name, err);
+    return local_admin_command(call, command, ret_result, err);
 }
 
 static int run_administer(struct call *call, struct sbuf *ret_result, struct err *err)

@@ -109,20 +109,10 @@ static const struct {
     { "getTypeDelegationTarget", false, delegation_target },
 };
 
-static int unknown_command(struct slice name, struct err *err)
-{
-    AUTO_SBUF(text, SBUF_NO_LIMIT);
-
-    sbuf_adds(&text, "I don't know how to process the command: ");
-    sbuf_add_slice(&text, name.p ? name : SLICE("null"));
-    return err_set_text(err, ERR_ARGUMENT, sbuf_slice(&text));
-}
-
 static int run_command(struct call *call, const struct admin_command *command, struct sbuf *ret_result,
                        struct err *err)
 {
     struct slice name = tws_or_null(command->command);
-    bool known;
 
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (!slice_is(name, commands[i].name))
@@ -131,10 +121,7 @@ static int run_command(struct call *call, const struct admin_command *command, s
         int rc = commands[i].needs_full ? local_admin_check_full(call, err) : 0;
         return rc < 0 ? rc : commands[i].run(call, command, ret_result, err);
     }
-    int rc = local_admin_command(call, command, &known, ret_result, err);
-    if (rc < 0 || known)
-        return rc;
-    return unknown_command(name, err);
+    return local_admin_command(call, command, ret_result, err);
 }
 
 int admin_run(struct call *call, struct sbuf *ret_result, struct err *err)

@@ -84,8 +84,17 @@ static int change_admins(struct call *call UNUSED, struct sbuf *ret_result UNUSE
         "the tokens file of this service");
 }
 
-int local_admin_command(struct call *call, const struct admin_command *command, bool *ret_known,
-                        struct sbuf *ret_result, struct err *err)
+static int unknown_command(struct slice name, struct err *err)
+{
+    AUTO_SBUF(text, SBUF_NO_LIMIT);
+
+    sbuf_adds(&text, "I don't know how to process the command: ");
+    sbuf_add_slice(&text, name);
+    return err_set_text(err, ERR_ARGUMENT, sbuf_slice(&text));
+}
+
+int local_admin_command(struct call *call, const struct admin_command *command, struct sbuf *ret_result,
+                        struct err *err)
 {
     static const struct {
         const char *name;
@@ -97,11 +106,9 @@ int local_admin_command(struct call *call, const struct admin_command *command, 
         { "removeAdmin", true, change_admins },
     };
 
-    *ret_known = false;
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (!command->command.given || !slice_is(command->command.text, commands[i].name))
             continue;
-        *ret_known = true;
         int rc = commands[i].needs_full ? local_admin_check_full(call, err) : 0;
         if (rc < 0)
             return rc;
@@ -110,5 +117,5 @@ int local_admin_command(struct call *call, const struct admin_command *command, 
                            "This operation is delegated to the KBase Authentication service");
         return commands[i].run(call, ret_result, err);
     }
-    return 0;
+    return unknown_command(command->command.given ? command->command.text : SLICE("null"), err);
 }

@@ -20,10 +20,10 @@ int local_admin_check(struct call *call, struct err *err) MUST_USE;
 /* -ERR_PRIVILEGE `Full administration rights required for this command` unless the caller has them. */
 int local_admin_check_full(const struct call *call, struct err *err) MUST_USE;
 /*
- * listAdmins, addAdmin, removeAdmin, after local_admin_check().  *ret_known is false, and nothing was done,
- * if the command is another one.
+ * What is left when a mode does not know a command, after local_admin_check(): listAdmins, addAdmin,
+ * removeAdmin; others are -ERR_ARGUMENT `I don't know how to process the command: <name>`.
  */
-int local_admin_command(struct call *call, const struct admin_command *command, bool *ret_known,
-                        struct sbuf *ret_result, struct err *err) MUST_USE;
+int local_admin_command(struct call *call, const struct admin_command *command, struct sbuf *ret_result,
+                        struct err *err) MUST_USE;
 
 #endif
