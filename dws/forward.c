@@ -184,19 +184,13 @@ static void fail(struct forward *fw, bool nothing_sent, const char *what, const 
     finish_error(fw, &err);
 }
 
-/* Proxies may change the status of what went well; upstream takes it as that. */
-static bool is_success(const struct http_result *result)
-{
-    return result->status / 100 == 2;
-}
-
 /* A JSON-RPC answer is an object; all else comes from something in between. */
 static const char *answer_problem(struct http_result *result)
 {
     struct slice bytes;
     size_t i = 0;
 
-    if (!is_success(result) && result->status != STATUS_ERROR)
+    if (!http_is_success(result->status) && result->status != STATUS_ERROR)
         return "an HTTP status other than 2xx and 500";
     if (result->content_type[0] && strncasecmp(result->content_type, "application/json", 16) != 0)
         return "an answer that is not application/json";
@@ -219,8 +213,8 @@ static void pass_answer(struct forward *fw, struct http_result *result)
     }
     atomic_fetch_add(&fw->forwarder->answered, 1);
     leave(fw);
-    call_finish_raw(call, is_success(result) ? STATUS_OK : STATUS_ERROR, TAKE(result->body),
-                    is_success(result) ? "ok" : "error_of_target");
+    call_finish_raw(call, http_is_success(result->status) ? STATUS_OK : STATUS_ERROR, TAKE(result->body),
+                    http_is_success(result->status) ? "ok" : "error_of_target");
 }
 
 static void send_it(struct forward *fw);

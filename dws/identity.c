@@ -3,6 +3,8 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "shared/net/client.h"
+
 enum {
     STATUS_ERROR = 500,
     RPC_NO_METHOD = -32601,
@@ -119,7 +121,7 @@ static json_t *read_answer(int status, struct slice body, struct sbuf *problem)
 {
     json_error_t where;
 
-    if (status / 100 != 2 && status != STATUS_ERROR) {
+    if (!http_is_success(status) && status != STATUS_ERROR) {
         sbuf_addf(problem, "the answer has HTTP status %d", status);
         return NULL;
     }

@@ -388,7 +388,7 @@ static int problem_of(const struct copy *copy, const struct http_result *result,
         return err_set(err, ERR_REMOTE,
                        "The answer of the external workspace service is larger than %d bytes", MAX_ANSWER);
     /* Java's exception about a host that is not known has its name and nothing else */
-    if (strcmp(problem, "host name not found") == 0)
+    if (result->no_host)
         return err_set(err, ERR_REMOTE, "%s", copy->host);
     return err_set(err, result->outcome == HTTP_TIMED_OUT ? ERR_TIMEOUT : ERR_REMOTE, "%c%s", first,
                    problem + 1);

@@ -6,6 +6,7 @@
 #include "shared/base/json.h"
 #include "shared/base/typename.h"
 #include "shared/base/utf.h"
+#include "shared/net/client.h"
 #include "tws/copy.h"
 
 enum { MAX_DEPTH = 100, MAX_NODES = 500000, HTTP_PORT = 80, HTTPS_PORT = 443 };
@@ -181,7 +182,7 @@ static int open_answer(int status, struct slice body, struct arena *arena, const
     const struct json_limits limits = { MAX_DEPTH, MAX_NODES };
     struct json_val *root;
 
-    if (status / 100 != 2 && status != 500)
+    if (!http_is_success(status) && status != 500)
         return err_set(err, ERR_REMOTE, "Server returned HTTP response code: %d", status);
     if (json_read(body, &limits, arena, &root, NULL, NULL) < 0)
         return err_set(err, ERR_REMOTE, "Server response is not in JSON format");

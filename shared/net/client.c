@@ -47,6 +47,7 @@ struct call {
     bool connected;   /* from here on the other side may have seen something */
     bool reused;      /* the connection was a kept one */
     bool not_public;  /* an address was refused */
+    bool no_host;     /* the host's name is not known */
     bool never_again; /* libcurl wanted to send once more what was sent already */
     bool answering;   /* the status line came */
     bool head_complete;
@@ -551,6 +552,7 @@ static void finish(struct http_client *client, struct call *call, enum http_outc
 {
     struct http_result result = { .outcome = outcome,
                                   .reused = call->reused,
+                                  .no_host = call->no_host,
                                   .problem = problem ? problem : "",
                                   .address = call->address };
 
@@ -634,6 +636,7 @@ static void finish_late(struct http_client *client, struct call *call, const cha
 static void finish_code(struct http_client *client, struct call *call, CURLcode code)
 {
     list_remove(&client->running, call);
+    call->no_host = code == CURLE_COULDNT_RESOLVE_HOST;
     if (code == CURLE_OK && call->head_complete)
         finish(client, call, HTTP_ANSWERED, NULL);
     else if (code == CURLE_OK)

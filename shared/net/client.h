@@ -38,7 +38,8 @@ enum http_outcome {
 
 struct http_result {
     enum http_outcome outcome;
-    bool reused; /* sent over a kept connection: a BROKEN one may just have been closed for idleness */
+    bool reused;  /* sent over a kept connection: a BROKEN one may just have been closed for idleness */
+    bool no_host; /* NOT_SENT because the host's name is not known */
     int status;
     char content_type[128];
     struct spool *body;  /* HTTP_ANSWERED; the callback may take it (set NULL) */
@@ -46,6 +47,12 @@ struct http_result {
     const char *address; /* numeric address that was connected to, or "" */
     uint64_t took_us;
 };
+
+/* Statuses of what went well; proxies may make another one of a 200. */
+static inline bool http_is_success(int status)
+{
+    return status / 100 == 2;
+}
 
 typedef void http_done_fn(void *ctx, struct http_result *result);
 

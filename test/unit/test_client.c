@@ -467,6 +467,7 @@ static void nothing_is_sent_where_nobody_is(void **state)
         send_and_wait(client, &send, &seen);
         assert_string_equal(seen.problem, cases[i].problem);
         assert_int_equal(seen.last.outcome, HTTP_NOT_SENT);
+        assert_int_equal(seen.last.no_host, strstr(cases[i].url, "invalid") != NULL);
         assert_string_equal(seen.address, "");
     }
     http_client_free(client);
